@@ -1,0 +1,1 @@
+"""Live processing of X-ray detector data: bytes become frames, frames become events, events become results."""

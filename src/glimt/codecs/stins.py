@@ -1,0 +1,206 @@
+"""STINS, also called "stream1": what MAX IV's streaming-receiver and many of its detectors send over ZeroMQ PUSH.
+
+Multipart JSON: ``header`` (with optional further JSON parts), ``image`` with one pixel part, ``series_end``.
+Source: dranspose 0.2.0 (``dranspose.data.stream1``) and MAX IV's streaming-receiver.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from glimt.codecs.pixels import decode_pixels, encode_pixels
+from glimt.codecs.protocol import PacketKind, SingleMessageAssembler, WireProtocol
+from glimt.codecs.record import Record, decode_header, header_kind, json_error, json_view
+from glimt.model.errors import DecodeError
+from glimt.model.frame import check_array
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+TYP = "STINS"
+COMPRESSIONS = ("none", "lz4", "bslz4")
+
+
+class StinsStart(Record, kw_only=True):
+    """Start of a series.
+
+    Attributes
+    ----------
+    msg_number : int
+        Running number of the sender's messages; goes on over series.
+    filename : str
+        Where the raw data are written, ``""`` if they are not (live view).
+    details : list
+        Decoded contents of further JSON parts (detector metadata), usually empty or one dict.
+    """
+
+    typ: ClassVar[str] = TYP
+    msg_number: int
+    htype: Literal["header"] = "header"
+    filename: str
+
+    @property
+    def details(self) -> list[Any]:
+        """Decoded contents of the further JSON parts, usually none or one dict of detector metadata."""
+        return [msgspec.json.decode(part) for part in self._payload or ()]
+
+    def to_frames(self) -> list[bytes]:
+        """Return the parts of the message as they go over the wire."""
+        return [self.header_json(), *(bytes(part) for part in self._payload or ())]
+
+    @classmethod
+    def from_frames(cls, frames: Sequence[Buffer]) -> StinsStart:
+        """Decode a start message; further parts must be JSON."""
+        record = decode_header(_start_decoder, frames[0], where="stins header, part 0")
+        for number, part in enumerate(frames[1:], start=1):
+            where = f"stins header, part {number}"
+            try:
+                msgspec.json.decode(json_view(part, where=where))
+            except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+                raise json_error(error, where=where) from None
+        record._payload = tuple(frames[1:])
+        return record
+
+
+class StinsImage(Record, kw_only=True):
+    """One frame.
+
+    Attributes
+    ----------
+    msg_number, frame : int
+        Running number of the message; number of the frame in its series, from 0 or 1.
+    shape : list of int
+        ``[rows, columns]``, slowest first [px].
+    type : str
+        Element type, such as ``"uint16"``.
+    compression : str
+        ``"none"``, ``"lz4"`` or ``"bslz4"``; the latter two with or without the 12-byte size prefix.
+    data : ndarray
+        The pixels, shape ``shape``, dtype ``type``; decoded at first use. Uncompressed ones are a read-only view of
+        the received bytes.
+    """
+
+    typ: ClassVar[str] = TYP
+    msg_number: int
+    htype: Literal["image"] = "image"
+    frame: int
+    shape: list[int]
+    type: str
+    compression: str
+
+    @property
+    def data(self) -> npt.NDArray[Any]:
+        """The pixels, ``(rows, columns)``; `DecodeError` if they do not fit what the header says."""
+        if self._array is None:
+            if self._payload is None:
+                raise AttributeError("this image has no pixels yet: assign an array to .data")
+            self._array = decode_pixels(
+                self._payload, compression=self.compression, shape=self.shape, dtype=self.type, where="stins image"
+            )
+        pixels: npt.NDArray[Any] = self._array
+        return pixels
+
+    @data.setter
+    def data(self, pixels: npt.ArrayLike) -> None:
+        self._array = np.asarray(pixels)
+        self._payload = None
+
+    def to_frames(self) -> list[bytes]:
+        """Return header and pixels as they go over the wire, compressed as ``compression`` says."""
+        if self._payload is not None:
+            return [self.header_json(), bytes(self._payload)]
+        return [self.header_json(), encode_pixels(self.data, compression=self.compression)]
+
+    @classmethod
+    def from_frames(cls, frames: Sequence[Buffer]) -> StinsImage:
+        """Decode an image message of exactly two parts; the pixels stay encoded until ``data`` is read."""
+        if len(frames) != 2:
+            raise DecodeError(f"{len(frames)} parts, 2 are needed (header and pixels)", where="stins image")
+        record = decode_header(_image_decoder, frames[0], where="stins image, part 0")
+        _, _, nbytes = check_array(record.shape, record.type, where="stins image, part 0")
+        payload = frames[1]
+        if record.compression == "none":
+            size = len(payload) if type(payload) is bytes else memoryview(payload).nbytes
+            if size != nbytes:
+                raise DecodeError(
+                    f"{size} bytes of pixels, {record.shape} of {record.type} has {nbytes}", where="stins image, part 1"
+                )
+        elif record.compression not in COMPRESSIONS:
+            raise DecodeError(
+                f"compression {record.compression[:40]!r} is not one of {', '.join(COMPRESSIONS)}",
+                where="stins image, part 0",
+            )
+        record._payload = payload
+        return record
+
+    def _shown(self) -> list[tuple[str, Any]]:
+        return [] if self._payload is None and self._array is None else [("data", self.data)]
+
+
+class StinsEnd(Record, kw_only=True):
+    """End of a series."""
+
+    typ: ClassVar[str] = TYP
+    msg_number: int
+    htype: Literal["series_end"] = "series_end"
+
+    @classmethod
+    def from_frames(cls, frames: Sequence[Buffer]) -> StinsEnd:
+        """Decode an end message; parts after the first mean nothing and are ignored."""
+        return decode_header(_end_decoder, frames[0], where="stins series_end, part 0")
+
+
+_start_decoder = msgspec.json.Decoder(StinsStart)
+_image_decoder = msgspec.json.Decoder(StinsImage)
+_end_decoder = msgspec.json.Decoder(StinsEnd)
+
+StinsRecord = StinsStart | StinsImage | StinsEnd
+
+_RECORDS: dict[str, type[StinsStart] | type[StinsImage] | type[StinsEnd]] = {
+    "image": StinsImage,
+    "header": StinsStart,
+    "series_end": StinsEnd,
+}
+
+
+def decode(frames: Sequence[Buffer]) -> StinsRecord:
+    """Decode one message.
+
+    Parameters
+    ----------
+    frames : sequence of buffer
+        The parts of the message. Pixels are kept as they are until ``StinsImage.data`` is read.
+
+    Raises
+    ------
+    DecodeError
+        Not a STINS message; the text names the part.
+    """
+    if not frames:
+        raise DecodeError("a message without parts", where="stins")
+    kind = header_kind(frames[0], where="stins, part 0")
+    record = _RECORDS.get(kind)
+    if record is None:
+        raise DecodeError(f"htype {kind[:40]!r} is not one of {', '.join(_RECORDS)}", where="stins, part 0")
+    return record.from_frames(frames)
+
+
+def encode(record: StinsRecord) -> list[bytes]:
+    """Return the parts of the message; ``encode(decode(frames)) == frames``."""
+    return record.to_frames()
+
+
+def _classify(parts: Sequence[Any]) -> tuple[PacketKind, int | None]:
+    record = decode(parts)
+    if isinstance(record, StinsImage):
+        return PacketKind.DATA, record.frame
+    return (PacketKind.START if isinstance(record, StinsStart) else PacketKind.END), None
+
+
+PROTOCOL = WireProtocol("stins", TYP, decode, encode, partial(SingleMessageAssembler, _classify))

@@ -1,0 +1,1 @@
+"""Other people's import names, resolved to glimt's own classes."""

@@ -1,0 +1,1 @@
+"""How a pipeline runs: in this process, or in several."""

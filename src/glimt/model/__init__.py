@@ -1,0 +1,1 @@
+"""What things are: events, frames, parameters, geometry, errors."""

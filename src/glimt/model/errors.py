@@ -1,0 +1,79 @@
+"""Every error glimt raises on purpose: what happened, where, and what to do about it."""
+
+from __future__ import annotations
+
+
+class GlimtError(Exception):
+    """Base of all errors that glimt raises on purpose; its text is one line for a human."""
+
+
+class DecodeError(GlimtError, ValueError):
+    """Bytes from outside do not mean what their format says.
+
+    Parameters
+    ----------
+    what : str
+        What is wrong, with the offending value.
+    where : str
+        Which format and which part of it, such as ``"stins image, part 0"``.
+    """
+
+    def __init__(self, what: str, *, where: str = "") -> None:
+        super().__init__(f"{where}: {what}" if where else what)
+        self.what = what
+        self.where = where
+
+
+class CaptureError(DecodeError):
+    """A capture file is truncated, damaged or not a capture.
+
+    Parameters
+    ----------
+    what : str
+        What is wrong.
+    path : str
+        The file.
+    offset : int
+        Byte offset of the item that could not be read (in the decompressed stream for ``.gz``).
+    last_event : int or None
+        Event number of the last item that was read whole, ``None`` if there was none.
+    """
+
+    def __init__(self, what: str, *, path: str, offset: int, last_event: int | None) -> None:
+        good = "no event before it is readable" if last_event is None else f"last good event is {last_event}"
+        super().__init__(f"{what} at byte {offset}; {good}", where=path)
+        self.path = path
+        self.offset = offset
+        self.last_event = last_event
+
+
+class ParameterError(GlimtError, ValueError):
+    """A parameter has a value that its description does not allow."""
+
+
+class ResultError(GlimtError, TypeError):
+    """A worker returned, or a reducer publishes, something that cannot leave its process."""
+
+
+class UsageError(GlimtError, ValueError):
+    """What the user asked for cannot be done; the text says what to change."""
+
+
+class UserCodeError(GlimtError, RuntimeError):
+    """A user's class raised where there is no event to blame: import, construction, ``finish``, ``timer``.
+
+    Parameters
+    ----------
+    what : str
+        What raised and with which error.
+    trace : str
+        The traceback, starting in the user's own file.
+    """
+
+    def __init__(self, what: str, *, trace: str = "") -> None:
+        super().__init__(what)
+        self.trace = trace
+
+
+class WorkerDiedError(GlimtError, RuntimeError):
+    """A worker process ended without being told to."""

@@ -1,0 +1,1 @@
+"""What users write, and what calls it: workers, reducers, parameters, results."""

@@ -1,0 +1,1 @@
+"""Detectors that speak the real protocols over real sockets."""

@@ -1,0 +1,1 @@
+"""Fakes and the contract suites that every implementation must pass."""
