@@ -1,0 +1,186 @@
+"""Events from a capture file, in the order in which they were recorded."""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from glimt.codecs.capture import ItemError, ItemLayout, message_from_layout, open_window, parse_time, read_layout
+from glimt.model.errors import CaptureError, UsageError
+from glimt.model.event import InternalWorkerMessage, StreamData
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+    from pathlib import Path
+
+    from glimt.codecs.capture.scan import ScanTable
+
+_PLAIN_ITEMS = 2000
+"""Items read one by one before the compiled scanner is worth its import."""
+_CHUNK = 4 << 20
+"""How much the scanner is given at once [bytes]."""
+_LARGE_ITEM = 1 << 16
+"""From this size on [bytes] items are read one by one: their frames go straight from the file to their own bytes."""
+
+
+class Extent(NamedTuple):
+    """Where the item of one event lies in a capture: from ``offset`` up to ``end`` [bytes]."""
+
+    event_number: int
+    offset: int
+    end: int
+
+
+class _Scanned(NamedTuple):
+    buffer: bytes
+    base: int
+    table: ScanTable
+
+
+class CaptureReader:
+    """Reads one capture, plain or compressed with gzip, without ever holding more than a few megabytes and one event.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    start, stop : int
+        Read only the items between these byte offsets (in the decompressed stream); both must be item boundaries.
+    times : bool
+        Parse the items' time stamps too.
+
+    Raises
+    ------
+    UsageError
+        The file cannot be opened.
+    CaptureError
+        While reading: the file is truncated, damaged or not a capture. Everything before that was delivered.
+    """
+
+    def __init__(self, path: Path, *, start: int = 0, stop: int | None = None, times: bool = False) -> None:
+        self.path = path
+        self._start = start
+        self._stop = stop
+        self._times = times
+        self._offset = start
+        self._last_event: int | None = None
+        try:
+            self._window = open_window(path)
+        except OSError as error:
+            raise UsageError(f"cannot read capture {path}: {error.strerror or error}") from None
+
+    @property
+    def position(self) -> int:
+        """Offset up to which the capture was read [bytes]."""
+        return self._offset
+
+    def close(self) -> None:
+        """Close the file."""
+        self._window.close()
+
+    def messages(self) -> Iterator[InternalWorkerMessage]:
+        """Yield every item as a message; a second call goes on where the first stopped."""
+        for found in self._items():
+            if isinstance(found, ItemLayout):
+                yield self._message(found)
+            else:
+                yield from self._scanned_messages(found)
+
+    def extents(self) -> Iterator[Extent]:
+        """Yield number and place of every event; payloads of large frames are skipped, not read."""
+        for found in self._items():
+            if isinstance(found, ItemLayout):
+                yield Extent(found.event_number, found.offset, found.end)
+            else:
+                base = found.base
+                for offset, end, number, *_ in found.table.events.tolist():
+                    yield Extent(number, base + offset, base + end)
+
+    def _message(self, layout: ItemLayout) -> InternalWorkerMessage:
+        try:
+            return message_from_layout(self._window, layout, times=self._times)
+        except ItemError as error:
+            raise self._error(error) from None
+
+    def _scanned_messages(self, found: _Scanned) -> Iterator[InternalWorkerMessage]:
+        # The hot loop of replay: nothing here but slicing and making the objects of an event.
+        buffer = found.buffer
+        stream_rows = found.table.streams.tolist()
+        frame_rows = found.table.frames.tolist()
+        texts: dict[bytes, tuple[str, str]] = {}
+        for number, first, n_streams, created, created_length in found.table.events[:, 2:].tolist():
+            self._last_event = number
+            streams = {}
+            if n_streams:
+                name_at, name_length, typ_at, typ_length, first_frame, n_frames = stream_rows[first]
+                key = buffer[name_at : typ_at + typ_length]
+                known = texts.get(key)
+                if known is None:
+                    known = texts[key] = (key[:name_length].decode(), key[typ_at - name_at :].decode())
+                frames = [buffer[at : at + length] for at, length in frame_rows[first_frame : first_frame + n_frames]]
+                streams[known[0]] = StreamData(known[1], frames)
+            when = self._time(found, created, created_length) if created >= 0 and self._times else None
+            yield InternalWorkerMessage(number, streams, when)
+
+    def _time(self, found: _Scanned, at: int, length: int) -> datetime:
+        try:
+            return parse_time(found.buffer[at : at + length], offset=found.base + at)
+        except ItemError as error:
+            raise self._error(error) from None
+
+    def _items(self) -> Iterator[ItemLayout | _Scanned]:
+        patience = _PLAIN_ITEMS
+        while self._stop is None or self._offset < self._stop:
+            if patience == 0:
+                found = self._scan()
+                if found is not None:
+                    yield found
+                    continue
+            layout = self._next_layout()
+            if layout is None:
+                return
+            yield layout
+            self._last_event = layout.event_number
+            patience = max(patience - 1, 0) if layout.end - layout.offset < _LARGE_ITEM else _PLAIN_ITEMS
+
+    def _next_layout(self) -> ItemLayout | None:
+        try:
+            self._window.forget(self._offset)
+            layout = read_layout(self._window, self._offset)
+        except ItemError as error:
+            raise self._error(error) from None
+        except (EOFError, OSError, zlib.error) as error:
+            raise self._failure(f"cannot be read ({error})", self._offset) from None
+        if layout is not None:
+            self._offset = layout.end
+        return layout
+
+    def _scan(self) -> _Scanned | None:
+        from glimt.codecs.capture.scan import scan  # costs 0.3 s: only for captures of many events
+
+        base = self._offset
+        length = _CHUNK if self._stop is None else min(_CHUNK, self._stop - base)
+        try:
+            self._window.forget(base)
+            buffer = self._window.read(base, length)
+        except (EOFError, OSError, zlib.error):
+            return None  # read item by item up to the damage
+        table = scan(buffer)
+        if not len(table.events):
+            return None
+        self._offset = base + int(table.events[-1, 1])
+        return _Scanned(buffer, base, table)
+
+    def _error(self, error: ItemError) -> CaptureError:
+        cause = f"truncated: {error.what}" if error.truncated else error.what
+        return self._failure(cause, error.offset)
+
+    def _failure(self, what: str, offset: int) -> CaptureError:
+        return CaptureError(what, path=str(self.path), offset=offset, last_event=self._last_event)
+
+    def __enter__(self) -> CaptureReader:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
