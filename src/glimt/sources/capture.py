@@ -104,21 +104,24 @@ class CaptureReader:
             raise self._error(error) from None
 
     def _scanned_messages(self, found: _Scanned) -> Iterator[InternalWorkerMessage]:
-        # The hot loop of replay: nothing here but slicing and making the objects of an event.
+        # The hot loop of replay: nothing here but slicing and making the objects of an event. Columns, because a list
+        # for each row would be a hundred thousand objects for the garbage collector to walk.
         buffer = found.buffer
-        stream_rows = found.table.streams.tolist()
-        frame_rows = found.table.frames.tolist()
+        events, stream_columns = found.table.events, [column.tolist() for column in found.table.streams.T]
+        name_ats, name_lengths, typ_ats, typ_lengths, first_frames, frame_counts = stream_columns
+        frame_ats, frame_ends = found.table.frames[:, 0].tolist(), found.table.frames.sum(axis=1).tolist()
         texts: dict[bytes, tuple[str, str]] = {}
-        for number, first, n_streams, created, created_length in found.table.events[:, 2:].tolist():
+        for number, row, n_streams, created, created_length in zip(*(c.tolist() for c in events.T[2:]), strict=True):
             self._last_event = number
             streams = {}
             if n_streams:
-                name_at, name_length, typ_at, typ_length, first_frame, n_frames = stream_rows[first]
-                key = buffer[name_at : typ_at + typ_length]
+                name_at, typ_at = name_ats[row], typ_ats[row]
+                key = buffer[name_at : typ_at + typ_lengths[row]]
                 known = texts.get(key)
                 if known is None:
-                    known = texts[key] = (key[:name_length].decode(), key[typ_at - name_at :].decode())
-                frames = [buffer[at : at + length] for at, length in frame_rows[first_frame : first_frame + n_frames]]
+                    known = texts[key] = (key[: name_lengths[row]].decode(), key[typ_at - name_at :].decode())
+                first = first_frames[row]
+                frames = [buffer[frame_ats[k] : frame_ends[k]] for k in range(first, first + frame_counts[row])]
                 streams[known[0]] = StreamData(known[1], frames)
             when = self._time(found, created, created_length) if created >= 0 and self._times else None
             yield InternalWorkerMessage(number, streams, when)

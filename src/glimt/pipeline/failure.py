@@ -1,0 +1,56 @@
+"""What is left of an event whose analysis raised."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+
+import msgspec
+
+_PACKAGE = str(Path(__file__).resolve().parents[1])
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """One call of a user's hook that raised.
+
+    Attributes
+    ----------
+    event_number : int
+        The event, -1 for hooks that have none (``finish``, ``timer``).
+    hook : str
+        What raised, such as ``"TestWorker.process_event"``.
+    error : str
+        Type and text of the exception, one line.
+    trace : str
+        The traceback from the first frame that is not glimt's on.
+    """
+
+    event_number: int
+    hook: str
+    error: str
+    trace: str
+
+    @classmethod
+    def from_exception(cls, error: BaseException, *, event_number: int, hook: str) -> Failure:
+        """Describe what was raised."""
+        return cls(event_number, hook, describe_exception(error), user_trace(error))
+
+    def __str__(self) -> str:
+        where = f" at event {self.event_number}" if self.event_number >= 0 else ""
+        return f"{self.hook} raised{where}: {self.error}"
+
+
+def describe_exception(error: BaseException) -> str:
+    """Return type and text of an exception on one line."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def user_trace(error: BaseException) -> str:
+    """Return the traceback without the frames of glimt that lead to the user's code; empty if there are only those."""
+    frames = traceback.extract_tb(error.__traceback__)
+    while frames and (frames[0].filename.startswith(_PACKAGE) or frames[0].filename == "<string>"):
+        del frames[0]
+    if not frames:
+        return ""
+    return "Traceback (most recent call last):\n" + "".join(traceback.format_list(frames)).rstrip("\n")
