@@ -6,7 +6,10 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
+from glimt.model.errors import ResultError
 from glimt.model.event import ResultData
+from glimt.pipeline.failure import Failure
+from glimt.pipeline.result_codec import transfer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -60,7 +63,7 @@ def run_inline(
             report.n_events = index
             previous_ns = when_ns
             if outcome is not None:
-                failure = reducer.process(outcome) if isinstance(outcome, ResultData) else outcome
+                failure = _reduce(outcome, reducer) if isinstance(outcome, ResultData) else outcome
                 if failure is not None:
                     report.add_failure(failure)
             if progress is not None and index % _PROGRESS_STEP == 0:
@@ -72,3 +75,12 @@ def run_inline(
                 report.add_failure(failure)
         report.n_results = reducer.n_results
         report.elapsed_s = time.monotonic() - began
+
+
+def _reduce(result: ResultData, reducer: ReducerRunner) -> Failure | None:
+    try:
+        # Not the worker's own object: it may go on using that.
+        result.payload = transfer(result.payload)
+    except ResultError as error:
+        return Failure.from_exception(error, event_number=result.event_number, hook="process_event")
+    return reducer.process(result)

@@ -10,7 +10,7 @@ import msgspec
 _PACKAGE = str(Path(__file__).resolve().parents[1])
 
 
-class Failure(msgspec.Struct, frozen=True):
+class Failure(msgspec.Struct, frozen=True, tag="failure"):
     """One call of a user's hook that raised.
 
     Attributes

@@ -62,7 +62,7 @@ class ReducerRunner:
         self._timer: threading.Thread | None = None
 
     def process(self, result: ResultData) -> Failure | None:
-        """Run ``process_result``."""
+        """Run ``process_result``; the result must share nothing with the worker."""
         try:
             self._process(result, self.parameters.values)
         except Exception as error:  # user code: this result failed, the run goes on

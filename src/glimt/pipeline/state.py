@@ -17,7 +17,7 @@ class WorkerState(msgspec.Struct):
     """
 
     name: str
-    tags: list[str] = ["generic"]
+    tags: list[str] = msgspec.field(default_factory=lambda: ["generic"])
 
 
 class ReducerState(msgspec.Struct):

@@ -48,7 +48,9 @@ def import_class(path: str) -> Any:
     found = module
     for name in class_name.split("."):
         if not hasattr(found, name):
-            classes = sorted(key for key, value in vars(found).items() if isinstance(value, type))
+            classes = sorted(
+                key for key, value in vars(found).items() if isinstance(value, type) and value.__module__ == module_name
+            )
             there = f"it has {', '.join(classes)}" if classes else "it has no classes"
             raise UsageError(f"module {module_name!r} has no class {class_name!r}; {there}")
         found = getattr(found, name)

@@ -8,7 +8,6 @@ from glimt.model.errors import GlimtError, UsageError, UserCodeError
 from glimt.model.event import EventData, ResultData
 from glimt.pipeline.failure import Failure, describe_exception, user_trace
 from glimt.pipeline.hooks import bind_hook
-from glimt.pipeline.result_codec import transfer
 from glimt.pipeline.state import WorkerState
 from glimt.pipeline.ticks import TickClock
 
@@ -81,7 +80,7 @@ class WorkerRunner:
         return self._clock is not None
 
     def process(self, event: EventData, index: int, when_ns: int, previous_ns: int) -> ResultData | Failure | None:
-        """Run ``process_event``.
+        """Run ``process_event``; the result's payload is the worker's own object.
 
         Parameters
         ----------
@@ -102,7 +101,7 @@ class WorkerRunner:
             payload = self._process(event, self.parameters.values, tick)
             if payload is None:
                 return None
-            return ResultData(event.event_number, self.name, self.parameters.content_hash, transfer(payload))
+            return ResultData(event.event_number, self.name, self.parameters.content_hash, payload)
         except Exception as error:  # user code: its event failed, the run goes on
             self.n_failures += 1
             return Failure.from_exception(error, event_number=event.event_number, hook=f"{self._what}.process_event")

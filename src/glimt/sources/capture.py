@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import zlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from glimt.codecs.capture import ItemError, ItemLayout, message_from_layout, open_window, parse_time, read_layout
+from glimt.codecs.capture import (
+    BytesWindow,
+    GzipWindow,
+    ItemError,
+    ItemLayout,
+    Window,
+    message_from_layout,
+    open_window,
+    parse_time,
+    read_layout,
+)
 from glimt.model.errors import CaptureError, UsageError
 from glimt.model.event import InternalWorkerMessage, StreamData
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
-    from pathlib import Path
 
     from glimt.codecs.capture.scan import ScanTable
 
@@ -24,12 +34,18 @@ _LARGE_ITEM = 1 << 16
 """From this size on [bytes] items are read one by one: their frames go straight from the file to their own bytes."""
 
 
+def time_ns(when: datetime | None) -> int:
+    """Return a time in nanoseconds since 1970 UTC, -1 for none."""
+    return -1 if when is None else round(when.timestamp() * 1e6) * 1000
+
+
 class Extent(NamedTuple):
-    """Where the item of one event lies in a capture: from ``offset`` up to ``end`` [bytes]."""
+    """Where the item of one event lies in a capture, ``offset`` to ``end`` [bytes]; its time [ns], -1 if not parsed."""
 
     event_number: int
     offset: int
     end: int
+    when_ns: int
 
 
 class _Scanned(NamedTuple):
@@ -45,10 +61,12 @@ class CaptureReader:
     ----------
     path : Path
         The file.
-    start, stop : int
-        Read only the items between these byte offsets (in the decompressed stream); both must be item boundaries.
     times : bool
         Parse the items' time stamps too.
+    patience : int
+        Items to read one by one before the compiled scanner is worth its import.
+    window : Window, optional
+        Where the bytes are, if not in the file; ``path`` then only names them.
 
     Raises
     ------
@@ -58,17 +76,29 @@ class CaptureReader:
         While reading: the file is truncated, damaged or not a capture. Everything before that was delivered.
     """
 
-    def __init__(self, path: Path, *, start: int = 0, stop: int | None = None, times: bool = False) -> None:
+    def __init__(
+        self, path: Path, *, times: bool = False, patience: int = _PLAIN_ITEMS, window: Window | None = None
+    ) -> None:
         self.path = path
-        self._start = start
-        self._stop = stop
         self._times = times
-        self._offset = start
+        self._patience = patience
+        self._offset = 0
+        self._stop: int | None = None
         self._last_event: int | None = None
         try:
-            self._window = open_window(path)
+            self._window = open_window(path) if window is None else window
         except OSError as error:
             raise UsageError(f"cannot read capture {path}: {error.strerror or error}") from None
+
+    @classmethod
+    def of_bytes(cls, data: bytes, *, times: bool = False) -> CaptureReader:
+        """Return a reader of a capture in memory."""
+        return cls(Path("(memory)"), times=times, window=BytesWindow(data))
+
+    @property
+    def is_compressed(self) -> bool:
+        """Whether places in the file cannot be reached without reading all before them."""
+        return isinstance(self._window, GzipWindow)
 
     @property
     def position(self) -> int:
@@ -91,11 +121,30 @@ class CaptureReader:
         """Yield number and place of every event; payloads of large frames are skipped, not read."""
         for found in self._items():
             if isinstance(found, ItemLayout):
-                yield Extent(found.event_number, found.offset, found.end)
+                when = self._layout_time(found) if self._times else -1
+                yield Extent(found.event_number, found.offset, found.end, when)
             else:
-                base = found.base
-                for offset, end, number, *_ in found.table.events.tolist():
-                    yield Extent(number, base + offset, base + end)
+                columns = [found.table.events[:, k].tolist() for k in (2, 0, 1, 5, 6)]
+                for number, offset, end, created, length in zip(*columns, strict=True):
+                    when = time_ns(self._time(found, created, length)) if created >= 0 and self._times else -1
+                    yield Extent(number, found.base + offset, found.base + end, when)
+
+    def select(self, start: int, stop: int) -> None:
+        """Go on with the items between these byte offsets, which must be item boundaries."""
+        self._offset, self._stop = start, stop
+
+    def progress(self) -> float | None:
+        """Return how much of the file was read, 0 to 1; ``None`` if it cannot be known."""
+        size = self._window.size()
+        return None if not size else min(1.0, self._window.consumed(self._offset) / size)
+
+    def _layout_time(self, layout: ItemLayout) -> int:
+        if layout.created is None:
+            return -1
+        try:
+            return time_ns(parse_time(self._window.read(*layout.created), offset=layout.created[0]))
+        except ItemError as error:
+            raise self._error(error) from None
 
     def _message(self, layout: ItemLayout) -> InternalWorkerMessage:
         try:
@@ -133,7 +182,7 @@ class CaptureReader:
             raise self._error(error) from None
 
     def _items(self) -> Iterator[ItemLayout | _Scanned]:
-        patience = _PLAIN_ITEMS
+        patience = self._patience
         while self._stop is None or self._offset < self._stop:
             if patience == 0:
                 found = self._scan()

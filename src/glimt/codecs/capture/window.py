@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import io
 import os
 import zlib
 from pathlib import Path
@@ -27,6 +26,14 @@ class Window(Protocol):
         """Promise not to read before ``offset`` again."""
         ...
 
+    def size(self) -> int:
+        """Return how many bytes are stored (compressed ones, where they are)."""
+        ...
+
+    def consumed(self, offset: int) -> int:
+        """Return how many of the stored bytes were needed to get to ``offset``."""
+        ...
+
     def close(self) -> None:
         """Release the file."""
         ...
@@ -48,6 +55,14 @@ class BytesWindow:
 
     def forget(self, offset: int) -> None:
         """Nothing to release."""
+
+    def size(self) -> int:
+        """Return the number of bytes."""
+        return len(self._data)
+
+    def consumed(self, offset: int) -> int:
+        """Return ``offset``."""
+        return offset
 
     def close(self) -> None:
         """Nothing to release."""
@@ -81,6 +96,14 @@ class FileWindow:
     def forget(self, offset: int) -> None:
         """Nothing to release."""
 
+    def size(self) -> int:
+        """Return the size of the file as it is now."""
+        return os.fstat(self._descriptor).st_size
+
+    def consumed(self, offset: int) -> int:
+        """Return ``offset``."""
+        return offset
+
     def close(self) -> None:
         """Close the file."""
         if self._descriptor >= 0:
@@ -98,7 +121,8 @@ class GzipWindow:
     """
 
     def __init__(self, path: Path) -> None:
-        self._stream: io.BufferedIOBase = gzip.GzipFile(path, "rb")
+        self._file = path.open("rb")
+        self._stream = gzip.GzipFile(fileobj=self._file, mode="rb")
         self._start = 0
         self._kept = bytearray()
         self._failure: Exception | None = None
@@ -139,9 +163,18 @@ class GzipWindow:
             del self._kept[:done]
             self._start = offset
 
+    def size(self) -> int:
+        """Return the size of the compressed file."""
+        return os.fstat(self._file.fileno()).st_size
+
+    def consumed(self, offset: int) -> int:
+        """Return how much of the compressed file was read, whatever ``offset``."""
+        return self._file.tell()
+
     def close(self) -> None:
         """Close the file."""
         self._stream.close()
+        self._file.close()
 
 
 def open_window(path: Path) -> Window:

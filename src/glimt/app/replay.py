@@ -1,0 +1,210 @@
+"""Replays captures through a user's worker and reducer."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from glimt.app.events import BlockReader, CaptureEvents, ReplayEvents, SourceEvents
+from glimt.app.process import prepare_process
+from glimt.engines.inline import run_inline
+from glimt.engines.local import LocalRun
+from glimt.engines.local_worker import WorkerSpec
+from glimt.model.errors import UsageError, WorkerDiedError
+from glimt.pipeline.parameter_changes import ParameterChanges
+from glimt.pipeline.parameter_file import read_parameters
+from glimt.pipeline.parameter_set import ParameterSet, described_parameters
+from glimt.pipeline.reducer_runner import ReducerRunner
+from glimt.pipeline.report import RunReport
+from glimt.pipeline.user_class import import_class
+from glimt.pipeline.worker_runner import WorkerRunner
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+log = logging.getLogger("glimt")
+
+
+@dataclass(slots=True)
+class ReplayOptions:
+    """What to replay, and how.
+
+    Attributes
+    ----------
+    worker, reducer : str or class
+        As ``module.path:Class``.
+    files : list of Path
+        Captures; joined by event number.
+    source : str or None
+        Instead of files, a class that yields events.
+    parameter_file : Path or None
+        Values of parameters; described ones that it does not give have their defaults.
+    n_workers : int
+        1 runs everything in this process, more use that many processes beside it.
+    port : int or None
+        Serve the live view there; 0 picks a free port.
+    """
+
+    worker: str
+    reducer: str
+    files: list[Path] = field(default_factory=list)
+    source: str | None = None
+    parameter_file: Path | None = None
+    n_workers: int = 1
+    port: int | None = None
+
+
+class Replay:
+    """One replay; make it, then `run` it.
+
+    Parameters
+    ----------
+    options : ReplayOptions
+        What to replay.
+    progress : callable, optional
+        Called now and then with the number of events and the fraction done (``None`` if unknown).
+
+    Attributes
+    ----------
+    report : RunReport
+        The account of the run.
+
+    Raises
+    ------
+    UsageError, UserCodeError, ParameterError
+        Something in the options cannot be used.
+    """
+
+    def __init__(self, options: ReplayOptions, *, progress: Callable[[int, float | None], None] | None = None) -> None:
+        if bool(options.files) == (options.source is not None):
+            raise UsageError("replay needs capture files (-f FILE...) or a source class (-s module:Class)")
+        if options.n_workers < 1:
+            raise UsageError(f"--nworkers is {options.n_workers}; at least one worker is needed")
+        prepare_process()
+        self._options = options
+        self._progress = progress
+        self.report = RunReport()
+        self._worker_class = import_class(options.worker)
+        reducer_class = import_class(options.reducer)
+        self._descriptions = described_parameters(self._worker_class, reducer_class)
+        given = read_parameters(options.parameter_file) if options.parameter_file is not None else {}
+        self._parameters = ParameterSet(self._descriptions, given)
+        self.changes = ParameterChanges(ParameterSet(self._descriptions, given))
+        for name in sorted(given.keys() - {description.name for description in self._descriptions}):
+            log.warning("parameter %s is described by neither class: it has bytes but no value", name)
+        self._events = self._open_events()
+        self.reducer = ReducerRunner(reducer_class, parameters=self._parameters, on_failure=self.report.add_failure)
+
+    def _open_events(self) -> ReplayEvents:
+        if self._options.source is not None:
+            return SourceEvents(import_class(self._options.source), name=self._options.source)
+        return CaptureEvents(self._options.files, times=self._needs_times)
+
+    @property
+    def _needs_times(self) -> bool:
+        return hasattr(self._worker_class, "get_tick_interval")
+
+    def run(self) -> RunReport:
+        """Run it to the end and return its account.
+
+        Raises
+        ------
+        UsageError, UserCodeError
+            The worker class cannot be made, or the source class raises.
+        """
+        if self._options.n_workers == 1:
+            self._run_inline()
+        else:
+            self._run_processes()
+        self._report_sources()
+        return self.report
+
+    def _run_inline(self) -> None:
+        worker = WorkerRunner(self._worker_class, name="worker-0", parameters=self._parameters)
+        run_inline(
+            self._events.events(),
+            worker,
+            self.reducer,
+            report=self.report,
+            changes=self.changes,
+            progress=self._show_progress,
+        )
+
+    def _run_processes(self) -> None:
+        options = self._options
+        spec = WorkerSpec(
+            prepare=prepare_process,
+            worker_class=options.worker,
+            descriptions=self._descriptions,
+            data=self._parameters.data(),
+            read=BlockReader(options.files, times=self._needs_times),
+        )
+        run = LocalRun(
+            spec,
+            options.n_workers,
+            parameters=self._parameters,
+            reducer=self.reducer,
+            report=self.report,
+            changes=self.changes,
+            progress=self._show_progress,
+        )
+        try:
+            run.run(self._events.blocks(options.n_workers))
+        except WorkerDiedError as error:
+            self.report.add_error(str(error))
+
+    def _show_progress(self, n_events: int) -> None:
+        if self._progress is not None:
+            self._progress(n_events, self._events.progress())
+
+    def _report_sources(self) -> None:
+        for account in self._events.accounts:
+            if account.error is not None:
+                self.report.add_error(str(account.error))
+            elif not account.n_events:
+                self.report.add_error(f"{account.name} has no events")
+            if account.n_missing:
+                log.warning(
+                    "%s has %d events and nothing for %d others: %s",
+                    account.name,
+                    account.n_events,
+                    account.n_missing,
+                    account.describe_gaps(),
+                )
+
+    def live_view(self) -> AbstractContextManager[Any]:
+        """Return a context manager that serves the reducer's results while it is open.
+
+        Raises
+        ------
+        UsageError
+            The port is taken, or the packages for it are not installed.
+        """
+        if self._options.port is None:
+            return contextlib.nullcontext()
+        try:
+            from glimt.web.live_view import create_app  # FastAPI is an extra, and costs half a second
+            from glimt.web.server import ViewServer
+        except ModuleNotFoundError as error:
+            raise UsageError(f"--port needs the package {error.name}: pip install glimt[view]") from None
+        app = create_app(self.reducer, parameters=self.changes, progress=self.describe_progress)
+        return ViewServer(app, port=self._options.port)
+
+    def describe_progress(self) -> dict[str, Any]:
+        """Return the account so far as plain values."""
+        return {
+            "n_events": self.report.n_events,
+            "n_results": self.reducer.n_results,
+            "n_failures": self.report.n_failures,
+            "errors": list(self.report.errors),
+            "fraction": self._events.progress(),
+        }
+
+
+def replay(options: ReplayOptions) -> RunReport:
+    """Replay without a display; see `Replay`."""
+    return Replay(options).run()

@@ -1,0 +1,42 @@
+"""The ``glimt`` command."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from glimt.cli.replay import replay
+from glimt.model.errors import GlimtError, UserCodeError
+
+app = typer.Typer(
+    name="glimt",
+    help="Live processing of X-ray detector data.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command()(replay)
+
+
+@app.callback()
+def glimt() -> None:
+    """Live processing of X-ray detector data."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command; an error that glimt knows is one line and exit code 1, Ctrl-C is exit code 130."""
+    try:
+        app(arguments)
+    except GlimtError as error:
+        if os.environ.get("LOG_LEVEL", "").upper() == "DEBUG":
+            raise
+        if isinstance(error, UserCodeError) and error.trace:
+            print(error.trace, file=sys.stderr)
+        print(f"glimt: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("glimt: stopped", file=sys.stderr)
+        sys.exit(130)

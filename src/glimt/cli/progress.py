@@ -1,0 +1,65 @@
+"""Progress of a run: a bar on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+_LINE_EVERY_S = 5.0
+
+
+class ProgressDisplay:
+    """Shows how far a run is; a context manager.
+
+    Parameters
+    ----------
+    what : str
+        The word in front, such as ``"replay"``.
+    """
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._began = self._shown = time.monotonic()
+        self._bar: Progress | None = None
+        console = Console(stderr=True)
+        if console.is_terminal:
+            self._bar = Progress(
+                SpinnerColumn(),
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("{task.fields[events]} events, {task.fields[rate]}/s"),
+                TimeElapsedColumn(),
+                TimeRemainingColumn(),
+                console=console,
+                transient=True,
+                redirect_stdout=False,
+            )
+            self._task = self._bar.add_task(what, total=None, events="0", rate="-")
+
+    def __call__(self, n_events: int, fraction: float | None) -> None:
+        """Show that ``n_events`` are done, ``fraction`` of all (``None`` if unknown)."""
+        now = time.monotonic()
+        rate = n_events / max(now - self._began, 1e-3)
+        if self._bar is not None:
+            total = None if fraction is None else 1.0
+            self._bar.update(
+                self._task, total=total, completed=fraction or 0, events=f"{n_events:,}", rate=f"{rate:,.0f}"
+            )
+        elif now - self._shown >= _LINE_EVERY_S:
+            self._shown = now
+            part = "" if not fraction else f", {fraction:.0%}, {(now - self._began) * (1 / fraction - 1):.0f} s left"
+            print(f"{self._what}: {n_events:,} events, {rate:,.0f}/s{part}", file=sys.stderr, flush=True)
+
+    def __enter__(self) -> ProgressDisplay:
+        self._began = self._shown = time.monotonic()
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        if self._bar is not None:
+            self._bar.stop()

@@ -1,0 +1,1 @@
+"""The names of dranspose 0.2 that analyses import."""

@@ -1,0 +1,122 @@
+"""The life of one worker process of `glimt.engines.local`."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import zmq
+
+from glimt.engines.messages import Change, Done, Finish, Finished, Ready, Refused, Result, ToWorker, Work
+from glimt.model.errors import DecodeError, GlimtError, ResultError, UserCodeError
+from glimt.model.event import ResultData
+from glimt.pipeline.block import Block, BuiltEvent
+from glimt.pipeline.failure import Failure
+from glimt.pipeline.parameter_set import ParameterSet
+from glimt.pipeline.result_codec import encode_result
+from glimt.pipeline.user_class import import_class
+from glimt.pipeline.worker_runner import WorkerRunner
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSpec:
+    """All that a worker process needs to know; pickled to it by `multiprocessing`.
+
+    Attributes
+    ----------
+    prepare : callable
+        Called first: sets up logging and import names as in the process that started it.
+    worker_class : str
+        As ``module.path:Class``.
+    descriptions : list
+        Descriptions of all parameters.
+    data : dict of str to bytes
+        Parameter values in wire form.
+    read : callable
+        Returns the events of a block.
+    """
+
+    prepare: Callable[[], None]
+    worker_class: str
+    descriptions: list[Any]
+    data: dict[str, bytes]
+    read: Callable[[Block], Iterator[BuiltEvent]]
+
+
+def run_worker(spec: WorkerSpec, name: str, address: str) -> None:
+    """Process blocks until told to finish, or until the process that started this one is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the run, which tells its workers
+    context = zmq.Context()
+    socket = context.socket(zmq.PAIR)
+    socket.setsockopt(zmq.SNDHWM, 0)  # bounded by the number of blocks a worker may have
+    socket.connect(address)
+    try:
+        _serve(spec, name, socket)
+    finally:
+        socket.close(linger=10_000)
+        context.term()
+
+
+def _serve(spec: WorkerSpec, name: str, socket: zmq.Socket[bytes]) -> None:
+    encode = msgspec.msgpack.Encoder().encode
+    decoder = msgspec.msgpack.Decoder(ToWorker)
+    try:
+        spec.prepare()
+        parameters = ParameterSet(spec.descriptions, spec.data)
+        worker = WorkerRunner(import_class(spec.worker_class), name=name, parameters=parameters)
+    except GlimtError as error:
+        trace = error.trace if isinstance(error, UserCodeError) else ""
+        socket.send(encode(Refused(str(error), trace)))
+        return
+    socket.send(encode(Ready()))
+    while True:
+        content = _receive(socket)
+        if content is None:
+            return
+        message = decoder.decode(content)
+        if isinstance(message, Work):
+            socket.send(encode(_process(worker, message.block, spec.read)), copy=False)
+        elif isinstance(message, Change):
+            parameters.update(message.values)
+        elif isinstance(message, Finish):
+            failures = [failure for failure in (worker.finish(), worker.close()) if failure is not None]
+            socket.send(encode(Finished(failures)))
+            return
+
+
+def _receive(socket: zmq.Socket[bytes]) -> bytes | None:
+    """Return the next message, ``None`` if the process that sends them has died."""
+    parent = multiprocessing.parent_process()
+    poller = zmq.Poller()
+    poller.register(socket, zmq.POLLIN)
+    if parent is not None:
+        poller.register(parent.sentinel, zmq.POLLIN)
+    events = dict(poller.poll())
+    return socket.recv() if socket in events else None
+
+
+def _process(worker: WorkerRunner, block: Block, read: Callable[[Block], Iterator[BuiltEvent]]) -> Done:
+    outcomes: list[Result | Failure] = []
+    previous_ns = block.previous_ns
+    index = block.first_index
+    try:
+        for event, _, when_ns in read(block):
+            outcome = worker.process(event, index, when_ns, previous_ns)
+            index += 1
+            previous_ns = when_ns
+            if outcome is not None:
+                outcomes.append(_encoded(outcome) if isinstance(outcome, ResultData) else outcome)
+    except DecodeError as error:
+        return Done(block.number, outcomes, str(error))
+    return Done(block.number, outcomes)
+
+
+def _encoded(result: ResultData) -> Result | Failure:
+    try:
+        return Result(result.event_number, result.parameters_hash or "", encode_result(result.payload))
+    except ResultError as error:
+        return Failure.from_exception(error, event_number=result.event_number, hook="process_event")
