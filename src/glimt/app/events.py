@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from glimt.codecs.capture import encode_item
+from glimt.app.blocks import blocks_by_range, blocks_by_value, blocks_of_one_file
 from glimt.model.errors import DecodeError, UsageError, UserCodeError
 from glimt.model.event import EventData, InternalWorkerMessage, StreamData
-from glimt.pipeline.block import MAX_BYTES, Block, BuiltEvent, block_size
+from glimt.pipeline.block import Block
 from glimt.pipeline.failure import describe_exception, user_trace
 from glimt.pipeline.join import Joined, SourceAccount, join
-from glimt.sources.capture import CaptureReader, Extent, time_ns
+from glimt.sources.capture import CaptureReader
+
+_PLAIN_ITEMS = 4000
+"""Small events that a worker process reads one by one before it imports the compiled scanner."""
 
 
 class ReplayEvents(Protocol):
@@ -21,7 +23,7 @@ class ReplayEvents(Protocol):
 
     accounts: list[SourceAccount]
 
-    def events(self) -> Iterator[BuiltEvent]:
+    def events(self) -> Iterator[EventData]:
         """Yield the events in order."""
         ...
 
@@ -34,15 +36,15 @@ class ReplayEvents(Protocol):
         ...
 
 
-def _built(joined: Joined[InternalWorkerMessage]) -> BuiltEvent:
+def _built(joined: Joined[InternalWorkerMessage]) -> EventData:
     messages = [message for message in joined.parts if message is not None]
-    event = EventData(messages[0].event_number, messages[0].streams)
-    if len(messages) > 1:
-        try:
-            event = EventData.from_internals(messages)
-        except ValueError as error:
-            raise UsageError(f"the captures cannot be joined: {error}") from None
-    return event, joined.is_start, time_ns(messages[0].created_at)
+    if len(messages) == 1:
+        return messages[0]
+    try:
+        event = EventData.from_internals(messages)
+    except ValueError as error:
+        raise UsageError(f"the captures cannot be joined: {error}") from None
+    return InternalWorkerMessage(event.event_number, event.streams, messages[0].created_at)
 
 
 class CaptureEvents:
@@ -63,7 +65,7 @@ class CaptureEvents:
         self._readers = [CaptureReader(path, times=times) for path in paths]
         self._compressed = any(reader.is_compressed for reader in self._readers)
 
-    def events(self) -> Iterator[BuiltEvent]:
+    def events(self) -> Iterator[EventData]:
         """Yield the events in order."""
         messages = [reader.messages() for reader in self._readers]
         if len(messages) == 1:
@@ -74,23 +76,20 @@ class CaptureEvents:
     def blocks(self, n_workers: int) -> Iterator[Block]:
         """Yield blocks: byte ranges of the files, or the items themselves if a file is compressed."""
         if self._compressed:
-            return _blocks_by_value([reader.messages() for reader in self._readers], self.accounts, n_workers)
-        return _cut(join([reader.extents() for reader in self._readers], self.accounts), n_workers, _ranges)
+            return blocks_by_value([reader.messages() for reader in self._readers], self.accounts, n_workers)
+        if len(self._readers) == 1:
+            return blocks_of_one_file(self._readers[0].extent_batches(), self.accounts[0], n_workers)
+        return blocks_by_range([reader.extents() for reader in self._readers], self.accounts, n_workers)
 
     def progress(self) -> float | None:
         """Return how much of the files was read, 0 to 1."""
         return min((done for reader in self._readers if (done := reader.progress()) is not None), default=None)
 
 
-def _single(messages: Iterator[InternalWorkerMessage], account: SourceAccount) -> Iterator[BuiltEvent]:
+def _single(messages: Iterator[InternalWorkerMessage], account: SourceAccount) -> Iterator[EventData]:
     """Yield the events of one source: nothing to join, so nothing is spent on it."""
-    last = 1 << 63
     try:
-        for message in messages:
-            number = message.event_number
-            account.n_events += 1
-            yield EventData(number, message.streams), number <= last, time_ns(message.created_at)
-            last = number
+        yield from messages
     except DecodeError as error:
         account.error = error
 
@@ -123,13 +122,13 @@ class SourceEvents:
         self._generators = [_checked(generator, name) for generator in generators]
         self.accounts = [SourceAccount(f"{name}[{index}]") for index in range(len(generators))]
 
-    def events(self) -> Iterator[BuiltEvent]:
+    def events(self) -> Iterator[EventData]:
         """Yield the events in order."""
         yield from map(_built, join(self._generators, self.accounts))
 
     def blocks(self, n_workers: int) -> Iterator[Block]:
         """Yield blocks with the items themselves."""
-        return _blocks_by_value(self._generators, self.accounts, n_workers)
+        return blocks_by_value(self._generators, self.accounts, n_workers)
 
     def progress(self) -> float | None:
         """Return ``None``: how much is to come is not known."""
@@ -153,81 +152,6 @@ def _checked(generator: Iterable[Any], name: str) -> Iterator[InternalWorkerMess
             raise UsageError(f"{name} must yield InternalWorkerMessage, got {message!r:.100} ({error})") from None
 
 
-def _ranges(group: list[Joined[Any]]) -> list[tuple[int, int] | bytes | None]:
-    """Return where the items of a block lie in each file; they are consecutive there."""
-    parts: list[tuple[int, int] | bytes | None] = []
-    for items in zip(*(joined.parts for joined in group), strict=True):
-        present: list[Extent] = [item for item in items if item is not None]
-        parts.append((present[0].offset, present[-1].end) if present else None)
-    return parts
-
-
-def _encoded(group: list[Joined[Any]]) -> list[tuple[int, int] | bytes | None]:
-    parts: list[tuple[int, int] | bytes | None] = []
-    for items in zip(*(joined.parts for joined in group), strict=True):
-        present = [encode_item(item) for item in items if item is not None]
-        parts.append(b"".join(present) if present else None)
-    return parts
-
-
-def _blocks_by_value(
-    messages: list[Iterator[InternalWorkerMessage]], accounts: list[SourceAccount], n_workers: int
-) -> Iterator[Block]:
-    return _cut(join(messages, accounts), n_workers, _encoded)
-
-
-def _bytes_of(joined: Joined[Any]) -> int:
-    size = 0
-    for part in joined.parts:
-        if isinstance(part, Extent):
-            size += part.end - part.offset
-        elif part is not None:
-            size += sum(len(frame) for frame in part.get_all_frames())
-    return size
-
-
-def _when(joined: Joined[Any]) -> int:
-    part = next(part for part in joined.parts if part is not None)
-    return part.when_ns if isinstance(part, Extent) else time_ns(part.created_at)
-
-
-def _cut(
-    joined: Iterator[Joined[Any]],
-    n_workers: int,
-    parts: Callable[[list[Joined[Any]]], list[tuple[int, int] | bytes | None]],
-) -> Iterator[Block]:
-    """Cut events into blocks: one event where a scan begins, then ever more up to the limits of `Block`."""
-    numbers = itertools.count()
-    first_index, previous_ns = 0, -1
-    group: list[Joined[Any]] = []
-
-    def block() -> Block:
-        return Block(
-            next(numbers),
-            first_index,
-            len(group),
-            group[0].event_number,
-            group[-1].event_number,
-            group[0].is_start,
-            previous_ns,
-            parts(group),
-        )
-
-    size, wanted, made = 0, 1, 0
-    for item in joined:
-        if group and (item.is_start or group[0].is_start or len(group) >= wanted or size >= MAX_BYTES):
-            yield block()
-            made += 1
-            wanted = block_size(made, n_workers)
-            first_index += len(group)
-            previous_ns = _when(group[-1])
-            group, size = [], 0
-        group.append(item)
-        size += _bytes_of(item)
-    if group:
-        yield block()
-
-
 class BlockReader:
     """Reads the events of blocks in a worker process; made in the run's process and sent to the worker.
 
@@ -243,9 +167,11 @@ class BlockReader:
         self._paths = paths
         self._times = times
         self._readers: dict[int, CaptureReader] = {}
+        self._n_read = 0
 
-    def __call__(self, block: Block) -> Iterator[BuiltEvent]:
+    def __call__(self, block: Block) -> Iterator[EventData]:
         """Yield the events of a block."""
+        self._n_read += block.n_events
         messages = [self._messages(index, part) for index, part in enumerate(block.parts) if part is not None]
         accounts = [SourceAccount("") for _ in messages]
         if len(messages) == 1:
@@ -261,6 +187,6 @@ class BlockReader:
             return CaptureReader.of_bytes(part, times=self._times).messages()
         reader = self._readers.get(index)
         if reader is None:
-            reader = self._readers[index] = CaptureReader(self._paths[index], times=self._times, patience=0)
-        reader.select(*part)
+            reader = self._readers[index] = CaptureReader(self._paths[index], times=self._times)
+        reader.select(*part, patience=_PLAIN_ITEMS if self._n_read < _PLAIN_ITEMS else 0)
         return reader.messages()

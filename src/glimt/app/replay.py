@@ -162,11 +162,12 @@ class Replay:
             self._progress(n_events, self._events.progress())
 
     def _report_sources(self) -> None:
+        if not self.report.n_events and not any(account.error for account in self._events.accounts):
+            names = ", ".join(account.name for account in self._events.accounts)
+            self.report.add_error(f"there are no events in {names}")
         for account in self._events.accounts:
             if account.error is not None:
                 self.report.add_error(str(account.error))
-            elif not account.n_events:
-                self.report.add_error(f"{account.name} has no events")
             if account.n_missing:
                 log.warning(
                     "%s has %d events and nothing for %d others: %s",

@@ -22,6 +22,13 @@ MAX_HEADER_BYTES = 16 << 20
 
 R = TypeVar("R", bound="Record")
 
+if TYPE_CHECKING:
+    _Hidden = Any
+else:
+
+    class _Hidden:
+        """Type of the fields of a `Record` that are not part of the message."""
+
 
 class Record(msgspec.Struct, kw_only=True, eq=False):
     """One decoded message.
@@ -36,10 +43,10 @@ class Record(msgspec.Struct, kw_only=True, eq=False):
 
     typ: ClassVar[str] = ""
 
-    # Fields of a Struct can be filled from the wire: these get names no sender uses, and decode_header sets them anew.
-    _header: Any = msgspec.field(default=b"", name="(glimt header)")
-    _payload: Any = msgspec.field(default=None, name="(glimt payload)")
-    _array: Any = msgspec.field(default=None, name="(glimt array)")
+    # Fields of a Struct can be filled from the wire. These have a type that no JSON value fits.
+    _header: _Hidden = msgspec.field(default=b"", name="(glimt header)")
+    _payload: _Hidden = msgspec.field(default=None, name="(glimt payload)")
+    _array: _Hidden = msgspec.field(default=None, name="(glimt array)")
 
     @property
     def extra(self) -> dict[str, Any]:
@@ -165,8 +172,7 @@ def decode_header(decoder: msgspec.json.Decoder[R], part: Buffer, *, where: str)
     """
     try:
         record = decoder.decode(json_view(part, where=where))
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, NotImplementedError, TypeError) as error:
         raise json_error(error, where=where) from None
     record._header = part
-    record._payload = record._array = None
     return record

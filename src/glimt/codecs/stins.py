@@ -97,13 +97,13 @@ class StinsImage(Record, kw_only=True):
     @property
     def data(self) -> npt.NDArray[Any]:
         """The pixels, ``(rows, columns)``; `DecodeError` if they do not fit what the header says."""
-        if self._array is None:
+        pixels: npt.NDArray[Any] | None = self._array
+        if pixels is None:
             if self._payload is None:
                 raise AttributeError("this image has no pixels yet: assign an array to .data")
-            self._array = decode_pixels(
+            pixels = self._array = decode_pixels(
                 self._payload, compression=self.compression, shape=self.shape, dtype=self.type, where="stins image"
             )
-        pixels: npt.NDArray[Any] = self._array
         return pixels
 
     @data.setter
@@ -122,22 +122,25 @@ class StinsImage(Record, kw_only=True):
         """Decode an image message of exactly two parts; the pixels stay encoded until ``data`` is read."""
         if len(frames) != 2:
             raise DecodeError(f"{len(frames)} parts, 2 are needed (header and pixels)", where="stins image")
-        record = decode_header(_image_decoder, frames[0], where="stins image, part 0")
-        _, _, nbytes = check_array(record.shape, record.type, where="stins image, part 0")
-        payload = frames[1]
-        if record.compression == "none":
-            size = len(payload) if type(payload) is bytes else memoryview(payload).nbytes
-            if size != nbytes:
+        return decode_header(_image_decoder, frames[0], where="stins image, part 0")._with_pixels(frames[1])
+
+    def _with_pixels(self, payload: Buffer) -> StinsImage:
+        shape, element, nbytes = check_array(self.shape, self.type, where="stins image, part 0")
+        self._payload = payload
+        if self.compression == "none":
+            view = payload if type(payload) is bytes else memoryview(payload).cast("B")
+            if len(view) != nbytes:
                 raise DecodeError(
-                    f"{size} bytes of pixels, {record.shape} of {record.type} has {nbytes}", where="stins image, part 1"
+                    f"{len(view)} bytes of pixels, {self.shape} of {self.type} has {nbytes}",
+                    where="stins image, part 1",
                 )
-        elif record.compression not in COMPRESSIONS:
+            self._array = np.ndarray(shape, element, view)
+        elif self.compression not in COMPRESSIONS:
             raise DecodeError(
-                f"compression {record.compression[:40]!r} is not one of {', '.join(COMPRESSIONS)}",
+                f"compression {self.compression[:40]!r} is not one of {', '.join(COMPRESSIONS)}",
                 where="stins image, part 0",
             )
-        record._payload = payload
-        return record
+        return self
 
     def _shown(self) -> list[tuple[str, Any]]:
         return [] if self._payload is None and self._array is None else [("data", self.data)]
@@ -182,6 +185,15 @@ def decode(frames: Sequence[Buffer]) -> StinsRecord:
     DecodeError
         Not a STINS message; the text names the part.
     """
+    if len(frames) == 2:  # most are images: try that before looking at htype
+        header = frames[0]
+        try:
+            image = _image_decoder.decode(header)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, TypeError, NotImplementedError):
+            pass  # not one, or a bad one: below is found out which
+        else:
+            image._header = header
+            return image._with_pixels(frames[1])
     if not frames:
         raise DecodeError("a message without parts", where="stins")
     kind = header_kind(frames[0], where="stins, part 0")

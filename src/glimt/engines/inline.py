@@ -6,15 +6,13 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from glimt.model.errors import ResultError
-from glimt.model.event import ResultData
-from glimt.pipeline.failure import Failure
+from glimt.model.event import ResultData, time_ns
 from glimt.pipeline.result_codec import transfer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from glimt.pipeline.block import BuiltEvent
+    from glimt.model.event import EventData
     from glimt.pipeline.parameter_changes import ParameterChanges
     from glimt.pipeline.reducer_runner import ReducerRunner
     from glimt.pipeline.report import RunReport
@@ -26,7 +24,7 @@ _PROGRESS_STEP = 256
 
 
 def run_inline(
-    events: Iterable[BuiltEvent],
+    events: Iterable[EventData],
     worker: WorkerRunner,
     reducer: ReducerRunner,
     *,
@@ -38,8 +36,8 @@ def run_inline(
 
     Parameters
     ----------
-    events : iterable of BuiltEvent
-        In order.
+    events : iterable of EventData
+        In order; with a ``created_at`` where they were recorded with times and the worker asks for ticks.
     worker, reducer : WorkerRunner, ReducerRunner
         Both read the same `ParameterSet`.
     report : RunReport
@@ -51,23 +49,8 @@ def run_inline(
     """
     began = time.monotonic()
     reducer.start_timer()
-    previous_ns = -1
-    index = 0
     try:
-        for event, _, when_ns in events:
-            if taken := changes.take():
-                worker.parameters.update(taken)
-                log.info("parameters %s changed from event %d on", ", ".join(sorted(taken)), event.event_number)
-            outcome = worker.process(event, index, when_ns, previous_ns)
-            index += 1
-            report.n_events = index
-            previous_ns = when_ns
-            if outcome is not None:
-                failure = _reduce(outcome, reducer) if isinstance(outcome, ResultData) else outcome
-                if failure is not None:
-                    report.add_failure(failure)
-            if progress is not None and index % _PROGRESS_STEP == 0:
-                progress(index)
+        _run(events, worker, reducer, report, changes, progress)
     finally:
         reducer.stop_timer()
         for failure in (worker.finish(), reducer.finish(), worker.close(), reducer.close()):
@@ -77,10 +60,38 @@ def run_inline(
         report.elapsed_s = time.monotonic() - began
 
 
-def _reduce(result: ResultData, reducer: ReducerRunner) -> Failure | None:
-    try:
-        # Not the worker's own object: it may go on using that.
-        result.payload = transfer(result.payload)
-    except ResultError as error:
-        return Failure.from_exception(error, event_number=result.event_number, hook="process_event")
-    return reducer.process(result)
+def _run(
+    events: Iterable[EventData],
+    worker: WorkerRunner,
+    reducer: ReducerRunner,
+    report: RunReport,
+    changes: ParameterChanges,
+    progress: Callable[[int], None] | None,
+) -> None:
+    parameters, clocked = worker.parameters, worker.needs_times
+    process, reduce = worker.process, reducer.process
+    previous_ns, tick = -1, False
+    for index, event in enumerate(events):
+        if changes.are_waiting:
+            taken = changes.take()
+            parameters.update(taken)
+            log.info("parameters %s changed from event %d on", ", ".join(sorted(taken)), event.event_number)
+        if progress is not None and index % _PROGRESS_STEP == 0:
+            progress(index)
+        report.n_events = index + 1
+        try:
+            if clocked:
+                when_ns = time_ns(getattr(event, "created_at", None))
+                tick = worker.tick(index, when_ns, previous_ns)
+                previous_ns = when_ns
+            payload = process(event, tick)
+            if payload is None:
+                continue
+            # Not the worker's own object: it may go on using that.
+            result = ResultData(event.event_number, worker.name, parameters.content_hash, transfer(payload))
+        except Exception as error:  # user code, or a result that cannot be sent: its event failed, the run goes on
+            report.add_failure(worker.failure(error, event.event_number))
+            continue
+        failure = reduce(result)
+        if failure is not None:
+            report.add_failure(failure)

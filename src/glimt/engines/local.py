@@ -13,7 +13,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from glimt.engines.messages import Done, Result
+from glimt.engines.messages import Done
 from glimt.engines.worker_process import WorkerProcess, wait_for_any
 from glimt.model.errors import ResultError, WorkerDiedError
 from glimt.model.event import ResultData
@@ -134,7 +134,7 @@ class LocalRun:
             block = next(blocks, None)
             if block is None:
                 return
-            changes = self._changes.take()
+            changes = self._changes.take() if self._changes.are_waiting else {}
             if changes:
                 names = ", ".join(sorted(changes))
                 log.info("parameters %s changed from event %d on", names, block.first_event)
@@ -170,30 +170,34 @@ class LocalRun:
         for pending in self._pending:
             if pending.block.number == blamed.number:
                 pending.waiting.discard(worker.index)
-                pending.answers[worker.index] = Done(blamed.number, [failure])
+                pending.answers[worker.index] = Done(blamed.number, failures=[failure])
 
     def _reduce(self, pending: _Pending) -> None:
         if pending.changes:
             self._parameters.update(pending.changes)
         for index in sorted(pending.answers):
-            done = pending.answers[index]
-            for outcome in done.outcomes:
-                failure = outcome if isinstance(outcome, Failure) else self._reduce_one(index, outcome)
-                if failure is not None:
-                    self._report.add_failure(failure)
-            if done.error:
-                self._report.add_error(done.error)
+            self._reduce_answer(self._workers[index].name, pending.answers[index])
         self._report.n_events += pending.block.n_events
         if self._progress is not None:
             self._progress(self._report.n_events)
 
-    def _reduce_one(self, index: int, result: Result) -> Failure | None:
+    def _reduce_answer(self, worker: str, done: Done) -> None:
+        for failure in done.failures:
+            self._report.add_failure(failure)
+        if done.error:
+            self._report.add_error(done.error)
         try:
-            payload = decode_result(result.payload)
+            payloads = decode_result(done.payloads) if done.event_numbers else []
         except ResultError as error:
-            return Failure.from_exception(error, event_number=result.event_number, hook="process_event")
-        name = self._workers[index].name
-        return self._reducer.process(ResultData(result.event_number, name, result.parameters_hash, payload))
+            self._report.n_failures += len(done.event_numbers) - 1
+            self._report.add_failure(
+                Failure.from_exception(error, event_number=done.event_numbers[0], hook="process_event")
+            )
+            return
+        for number, payload in zip(done.event_numbers, payloads, strict=True):
+            problem = self._reducer.process(ResultData(number, worker, done.parameters_hash, payload))
+            if problem is not None:
+                self._report.add_failure(problem)
 
     def _finish_workers(self) -> None:
         for worker in self._workers:

@@ -11,13 +11,13 @@ from typing import Any
 import msgspec
 import zmq
 
-from glimt.engines.messages import Change, Done, Finish, Finished, Ready, Refused, Result, ToWorker, Work
-from glimt.model.errors import DecodeError, GlimtError, ResultError, UserCodeError
-from glimt.model.event import ResultData
-from glimt.pipeline.block import Block, BuiltEvent
+from glimt.engines.messages import Change, Done, Finish, Finished, Ready, Refused, ToWorker, Work
+from glimt.model.errors import DecodeError, GlimtError, UserCodeError
+from glimt.model.event import EventData, time_ns
+from glimt.pipeline.block import Block
 from glimt.pipeline.failure import Failure
 from glimt.pipeline.parameter_set import ParameterSet
-from glimt.pipeline.result_codec import encode_result
+from glimt.pipeline.result_codec import encode_result, transfer
 from glimt.pipeline.user_class import import_class
 from glimt.pipeline.worker_runner import WorkerRunner
 
@@ -44,7 +44,7 @@ class WorkerSpec:
     worker_class: str
     descriptions: list[Any]
     data: dict[str, bytes]
-    read: Callable[[Block], Iterator[BuiltEvent]]
+    read: Callable[[Block], Iterator[EventData]]
 
 
 def run_worker(spec: WorkerSpec, name: str, address: str) -> None:
@@ -99,24 +99,26 @@ def _receive(socket: zmq.Socket[bytes]) -> bytes | None:
     return socket.recv() if socket in events else None
 
 
-def _process(worker: WorkerRunner, block: Block, read: Callable[[Block], Iterator[BuiltEvent]]) -> Done:
-    outcomes: list[Result | Failure] = []
-    previous_ns = block.previous_ns
-    index = block.first_index
+def _process(worker: WorkerRunner, block: Block, read: Callable[[Block], Iterator[EventData]]) -> Done:
+    numbers: list[int] = []
+    payloads: list[Any] = []
+    failures: list[Failure] = []
+    process, clocked = worker.process, worker.needs_times
+    previous_ns, tick, problem = block.previous_ns, False, ""
     try:
-        for event, _, when_ns in read(block):
-            outcome = worker.process(event, index, when_ns, previous_ns)
-            index += 1
-            previous_ns = when_ns
-            if outcome is not None:
-                outcomes.append(_encoded(outcome) if isinstance(outcome, ResultData) else outcome)
+        for index, event in enumerate(read(block), start=block.first_index):
+            try:
+                if clocked:
+                    when_ns = time_ns(getattr(event, "created_at", None))
+                    tick = worker.tick(index, when_ns, previous_ns)
+                    previous_ns = when_ns
+                payload = process(event, tick)
+                if payload is not None:
+                    # A worker may return the same array again and again: keep what is in it now.
+                    payloads.append(transfer(payload))
+                    numbers.append(event.event_number)
+            except Exception as error:  # user code, or a result that cannot be sent: its event failed, the run goes on
+                failures.append(worker.failure(error, event.event_number))
     except DecodeError as error:
-        return Done(block.number, outcomes, str(error))
-    return Done(block.number, outcomes)
-
-
-def _encoded(result: ResultData) -> Result | Failure:
-    try:
-        return Result(result.event_number, result.parameters_hash or "", encode_result(result.payload))
-    except ResultError as error:
-        return Failure.from_exception(error, event_number=result.event_number, hook="process_event")
+        problem = str(error)
+    return Done(block.number, worker.parameters.content_hash, numbers, encode_result(payloads), failures, problem)

@@ -24,14 +24,6 @@ class Finish(msgspec.Struct, tag="finish", frozen=True):
     """No more events: run ``finish`` and ``close``, then end."""
 
 
-class Result(msgspec.Struct, frozen=True, tag="result"):
-    """One result; ``payload`` as `glimt.pipeline.result_codec.encode_result` makes it."""
-
-    event_number: int
-    parameters_hash: str
-    payload: bytes
-
-
 class Ready(msgspec.Struct, tag="ready", frozen=True):
     """The worker's class is imported and made."""
 
@@ -50,14 +42,23 @@ class Done(msgspec.Struct, tag="done", frozen=True):
     ----------
     number : int
         The block.
-    outcomes : list of Result or Failure
-        In the order of its events; events without a result have none.
+    parameters_hash : str
+        Content hash of the parameters that were used.
+    event_numbers : list of int
+        The events with a result, in order.
+    payloads : bytes
+        List of their payloads, as `glimt.pipeline.result_codec.encode_result` makes it.
+    failures : list of Failure
+        Calls that raised.
     error : str
         Why some of its events could not be read; empty if all were.
     """
 
     number: int
-    outcomes: list[Result | Failure]
+    parameters_hash: str = ""
+    event_numbers: list[int] = []
+    payloads: bytes = b""
+    failures: list[Failure] = []
     error: str = ""
 
 

@@ -86,20 +86,15 @@ class EventData(msgspec.Struct):
         return f"event_number={self.event_number} streams={self.streams!r}"
 
 
-class InternalWorkerMessage(msgspec.Struct):
+class InternalWorkerMessage(EventData):
     """One item of a capture: the part of an event that one ingester saw.
 
     Attributes
     ----------
-    event_number : int
-        Position in the scan, from 0.
-    streams : dict of str to StreamData
-        One or more streams.
     created_at : datetime or None
         When the ingester made it, UTC. ``None`` in captures written before October 2024.
     """
 
-    event_number: int
     streams: dict[str, StreamData] = {}
     created_at: datetime | None = None
 
@@ -133,3 +128,8 @@ class ResultData(msgspec.Struct):
             f"event_number={self.event_number} worker={self.worker!r} "
             f"parameters_hash={self.parameters_hash!r} payload={self.payload!r}"
         )
+
+
+def time_ns(when: datetime | None) -> int:
+    """Return a time in nanoseconds since 1970 UTC, -1 for none."""
+    return -1 if when is None else round(when.timestamp() * 1e6) * 1000

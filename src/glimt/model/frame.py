@@ -23,8 +23,15 @@ DTYPE_NAMES = frozenset(
 """The element types detectors send. Never ``object``, ``str`` or ``void``."""
 
 
+ArrayLayout = tuple[tuple[int, ...], np.dtype[np.generic], int]
+"""Shape, element type and size [bytes]."""
+
+# Frames of a stream are all alike, and this is asked for every one of them: half the cost of the cache below.
+_last_checked: tuple[list[int], str, ArrayLayout] = ([], "", ((), np.dtype(np.uint8), 0))
+
+
 @lru_cache(maxsize=1024)
-def _checked(shape: tuple[int, ...], dtype_name: str, where: str) -> tuple[tuple[int, ...], np.dtype[np.generic], int]:
+def _checked(shape: tuple[int, ...], dtype_name: str, where: str) -> ArrayLayout:
     if dtype_name not in DTYPE_NAMES:
         raise DecodeError(f"type {dtype_name[:40]!r} is not one of {', '.join(sorted(DTYPE_NAMES))}", where=where)
     dtype = np.dtype(dtype_name)
@@ -43,7 +50,7 @@ def _checked(shape: tuple[int, ...], dtype_name: str, where: str) -> tuple[tuple
 
 def check_array(
     shape: Sequence[int], dtype_name: str, *, where: str
-) -> tuple[tuple[int, ...], np.dtype[np.generic], int]:
+) -> ArrayLayout:
     """Return shape, dtype and size of the array that a wire header announces.
 
     Parameters
@@ -66,7 +73,13 @@ def check_array(
         The type is not a number type, the shape is negative, has too many axes or more than
         `MAX_ARRAY_BYTES` in all.
     """
+    global _last_checked
+    last_shape, last_name, layout = _last_checked
+    if shape == last_shape and dtype_name == last_name and type(shape) is list:
+        return layout
     try:
-        return _checked(tuple(shape), dtype_name, where)
+        layout = _checked(tuple(shape), dtype_name, where)
+        _last_checked = list(shape), dtype_name, layout
+        return layout
     except TypeError as error:  # an unhashable element, such as a list inside the shape
         raise DecodeError(f"shape or type is malformed ({error})", where=where) from None

@@ -4,11 +4,6 @@ from __future__ import annotations
 
 import msgspec
 
-from glimt.model.event import EventData
-
-BuiltEvent = tuple[EventData, bool, int]
-"""An event, whether it begins a scan (and goes to every worker), and when it was recorded [ns, -1 if unknown]."""
-
 MAX_EVENTS = 256
 MAX_BYTES = 8 << 20
 

@@ -17,12 +17,18 @@ class ParameterChanges:
     current : ParameterSet
         Checks uploads and knows the hash that each leads to. Kept up to date here; a copy, not the set that the run
         reads, which changes only at an event.
+
+    Attributes
+    ----------
+    are_waiting : bool
+        `take` has something to give; asked between any two events, so it is a plain attribute.
     """
 
     def __init__(self, current: ParameterSet) -> None:
         self._current = current
         self._lock = threading.Lock()
         self._waiting: dict[str, bytes] = {}
+        self.are_waiting = False
 
     def get(self, name: str) -> bytes:
         """Return the newest value in wire form; `KeyError` if there is no such parameter."""
@@ -40,6 +46,7 @@ class ParameterChanges:
         with self._lock:
             self._current.update({name: data})
             self._waiting[name] = data
+            self.are_waiting = True
             return self._current.content_hash
 
     def describe(self) -> list[dict[str, Any]]:
@@ -47,9 +54,8 @@ class ParameterChanges:
         return self._current.describe()
 
     def take(self) -> dict[str, bytes]:
-        """Return the values that arrived since the last call; usually none, which costs nothing."""
-        if not self._waiting:
-            return {}
+        """Return the values that arrived since the last call."""
         with self._lock:
             taken, self._waiting = self._waiting, {}
+            self.are_waiting = False
         return taken

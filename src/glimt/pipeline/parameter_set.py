@@ -29,6 +29,8 @@ class ParameterSet:
     ----------
     values : dict of str to WorkParameter
         What hooks are given. The very same dict lives as long as the run and changes in place.
+    content_hash : str
+        SHA-256 (hex) of all names and values: the same for the same content, whenever it was uploaded.
 
     Raises
     ------
@@ -54,12 +56,7 @@ class ParameterSet:
             if name not in self.values:
                 default = description.default
                 self.values[name] = WorkParameter(name, description.to_bytes(default), default)
-        self._hash = self._content_hash()
-
-    @property
-    def content_hash(self) -> str:
-        """SHA-256 (hex) of all names and values: the same for the same content, whenever it was uploaded."""
-        return self._hash
+        self.content_hash = self._content_hash()
 
     def _content_hash(self) -> str:
         digest = hashlib.sha256()
@@ -88,7 +85,7 @@ class ParameterSet:
             A value does not fit its description; then nothing was changed.
         """
         self.values.update({name: self._parameter(name, data) for name, data in changes.items()})
-        self._hash = self._content_hash()
+        self.content_hash = self._content_hash()
 
     def data(self) -> dict[str, bytes]:
         """Return all values in wire form."""

@@ -190,6 +190,12 @@ def transfer(payload: Any) -> Any:
         As `encode_result`.
     """
     kind = type(payload)
-    if kind in _SAFE_TO_SHARE or (kind is tuple and all(type(item) in _SAFE_TO_SHARE for item in payload)):
+    if kind in _SAFE_TO_SHARE:
         return payload
+    if kind is tuple:
+        for item in payload:
+            if type(item) not in _SAFE_TO_SHARE:
+                break
+        else:
+            return payload
     return decode_result(encode_result(payload))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from glimt.model.errors import GlimtError, UsageError, UserCodeError
-from glimt.model.event import EventData, ResultData
+from glimt.model.event import EventData
 from glimt.pipeline.failure import Failure, describe_exception, user_trace
 from glimt.pipeline.hooks import bind_hook
 from glimt.pipeline.state import WorkerState
@@ -79,32 +79,18 @@ class WorkerRunner:
         """Whether the worker asks for ticks, which need the events' times."""
         return self._clock is not None
 
-    def process(self, event: EventData, index: int, when_ns: int, previous_ns: int) -> ResultData | Failure | None:
-        """Run ``process_event``; the result's payload is the worker's own object.
+    def process(self, event: EventData, tick: bool = False) -> Any:
+        """Run ``process_event`` and return what it returns; whatever it raises is the caller's to catch."""
+        return self._process(event, self.parameters.values, tick)
 
-        Parameters
-        ----------
-        event : EventData
-            The event.
-        index : int
-            Its position in the run, from 0.
-        when_ns, previous_ns : int
-            When it and the event before it were recorded [ns, UTC], -1 if unknown.
+    def tick(self, index: int, when_ns: int, previous_ns: int) -> bool:
+        """Tell whether an event ticks; see `TickClock.tick`. Raises what ``get_tick_interval`` raises."""
+        return self._clock is not None and self._clock.tick(index, when_ns, previous_ns)
 
-        Returns
-        -------
-        ResultData, Failure or None
-            ``None`` if the worker returned that: nothing goes to the reducer.
-        """
-        try:
-            tick = False if self._clock is None else self._clock.tick(index, when_ns, previous_ns)
-            payload = self._process(event, self.parameters.values, tick)
-            if payload is None:
-                return None
-            return ResultData(event.event_number, self.name, self.parameters.content_hash, payload)
-        except Exception as error:  # user code: its event failed, the run goes on
-            self.n_failures += 1
-            return Failure.from_exception(error, event_number=event.event_number, hook=f"{self._what}.process_event")
+    def failure(self, error: Exception, event_number: int) -> Failure:
+        """Count and describe what `process` or `tick` raised."""
+        self.n_failures += 1
+        return Failure.from_exception(error, event_number=event_number, hook=f"{self._what}.process_event")
 
     def finish(self) -> Failure | None:
         """Run the optional ``finish``."""

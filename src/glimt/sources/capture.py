@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from glimt.codecs.capture import (
     BytesWindow,
@@ -18,7 +22,7 @@ from glimt.codecs.capture import (
     read_layout,
 )
 from glimt.model.errors import CaptureError, UsageError
-from glimt.model.event import InternalWorkerMessage, StreamData
+from glimt.model.event import InternalWorkerMessage, StreamData, time_ns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,17 +30,20 @@ if TYPE_CHECKING:
 
     from glimt.codecs.capture.scan import ScanTable
 
+IntArray = npt.NDArray[np.int64]
+
 _PLAIN_ITEMS = 2000
 """Items read one by one before the compiled scanner is worth its import."""
+_PLAIN_BATCH = 256
 _CHUNK = 4 << 20
 """How much the scanner is given at once [bytes]."""
 _LARGE_ITEM = 1 << 16
 """From this size on [bytes] items are read one by one: their frames go straight from the file to their own bytes."""
 
 
-def time_ns(when: datetime | None) -> int:
-    """Return a time in nanoseconds since 1970 UTC, -1 for none."""
-    return -1 if when is None else round(when.timestamp() * 1e6) * 1000
+def _with_time(message: InternalWorkerMessage, when: datetime | None) -> InternalWorkerMessage:
+    message.created_at = when
+    return message
 
 
 class Extent(NamedTuple):
@@ -46,6 +53,15 @@ class Extent(NamedTuple):
     offset: int
     end: int
     when_ns: int
+
+
+class ExtentBatch(NamedTuple):
+    """Many extents as columns, each ``(n,)`` int64: see `Extent`."""
+
+    event_numbers: IntArray
+    offsets: IntArray
+    ends: IntArray
+    when_ns: IntArray
 
 
 class _Scanned(NamedTuple):
@@ -119,19 +135,48 @@ class CaptureReader:
 
     def extents(self) -> Iterator[Extent]:
         """Yield number and place of every event; payloads of large frames are skipped, not read."""
-        for found in self._items():
+        for batch in self.extent_batches():
+            for row in zip(*(column.tolist() for column in batch), strict=True):
+                yield Extent(*row)
+
+    def extent_batches(self) -> Iterator[ExtentBatch]:
+        """Yield the same as `extents` in batches, as columns."""
+        plain: list[tuple[int, int, int, int]] = []
+        damage: CaptureError | None = None
+        for found in self._items_until_damage():
+            if isinstance(found, CaptureError):
+                damage = found
+                break
             if isinstance(found, ItemLayout):
                 when = self._layout_time(found) if self._times else -1
-                yield Extent(found.event_number, found.offset, found.end, when)
-            else:
-                columns = [found.table.events[:, k].tolist() for k in (2, 0, 1, 5, 6)]
-                for number, offset, end, created, length in zip(*columns, strict=True):
-                    when = time_ns(self._time(found, created, length)) if created >= 0 and self._times else -1
-                    yield Extent(number, found.base + offset, found.base + end, when)
+                plain.append((found.event_number, found.offset, found.end, when))
+                if len(plain) < _PLAIN_BATCH and found.end - plain[0][1] < _CHUNK:
+                    continue
+            if plain:
+                yield ExtentBatch(*np.array(plain, np.int64).T)
+                plain = []
+            if not isinstance(found, ItemLayout):
+                events = found.table.events
+                times = np.full(len(events), -1, np.int64)
+                if self._times:
+                    stamps = zip(events[:, 5].tolist(), events[:, 6].tolist(), strict=True)
+                    times[:] = [time_ns(self._time(found, at, length)) if at >= 0 else -1 for at, length in stamps]
+                yield ExtentBatch(events[:, 2], events[:, 0] + found.base, events[:, 1] + found.base, times)
+        if plain:
+            yield ExtentBatch(*np.array(plain, np.int64).T)
+        if damage is not None:
+            raise damage
 
-    def select(self, start: int, stop: int) -> None:
+    def _items_until_damage(self) -> Iterator[ItemLayout | _Scanned | CaptureError]:
+        """Yield the error too, instead of raising it: what was found before it is still to be delivered."""
+        try:
+            yield from self._items()
+        except CaptureError as error:
+            yield error
+
+    def select(self, start: int, stop: int, *, patience: int = _PLAIN_ITEMS) -> None:
         """Go on with the items between these byte offsets, which must be item boundaries."""
-        self._offset, self._stop = start, stop
+        self._offset, self._stop, self._patience = start, stop, patience
 
     def progress(self) -> float | None:
         """Return how much of the file was read, 0 to 1; ``None`` if it cannot be known."""
@@ -153,27 +198,40 @@ class CaptureReader:
             raise self._error(error) from None
 
     def _scanned_messages(self, found: _Scanned) -> Iterator[InternalWorkerMessage]:
+        """Yield scanned events, run by run of those that have the same stream and number of frames."""
+        alike = found.table.events[:, 7]
+        borders = [*np.flatnonzero(alike == 0).tolist(), len(alike)]
+        for first, stop in itertools.pairwise(borders):
+            run = self._run(found, first, stop)
+            yield from map(_with_time, run, self._times_of(found, first, stop)) if self._times else run
+
+    def _run(self, found: _Scanned, first: int, stop: int) -> Iterator[InternalWorkerMessage]:
         # The hot loop of replay: nothing here but slicing and making the objects of an event. Columns, because a list
         # for each row would be a hundred thousand objects for the garbage collector to walk.
-        buffer = found.buffer
-        events, stream_columns = found.table.events, [column.tolist() for column in found.table.streams.T]
-        name_ats, name_lengths, typ_ats, typ_lengths, first_frames, frame_counts = stream_columns
-        frame_ats, frame_ends = found.table.frames[:, 0].tolist(), found.table.frames.sum(axis=1).tolist()
-        texts: dict[bytes, tuple[str, str]] = {}
-        for number, row, n_streams, created, created_length in zip(*(c.tolist() for c in events.T[2:]), strict=True):
-            self._last_event = number
-            streams = {}
-            if n_streams:
-                name_at, typ_at = name_ats[row], typ_ats[row]
-                key = buffer[name_at : typ_at + typ_lengths[row]]
-                known = texts.get(key)
-                if known is None:
-                    known = texts[key] = (key[: name_lengths[row]].decode(), key[typ_at - name_at :].decode())
-                first = first_frames[row]
-                frames = [buffer[frame_ats[k] : frame_ends[k]] for k in range(first, first + frame_counts[row])]
-                streams[known[0]] = StreamData(known[1], frames)
-            when = self._time(found, created, created_length) if created >= 0 and self._times else None
-            yield InternalWorkerMessage(number, streams, when)
+        buffer, table = found.buffer, found.table
+        numbers = table.events[first:stop, 2].tolist()
+        self._last_event = numbers[-1]
+        if not table.events[first, 4]:
+            yield from (InternalWorkerMessage(number) for number in numbers)
+            return
+        row = int(table.events[first, 3])
+        name_at, name_length, typ_at, typ_length, first_frame, n_frames = table.streams[row].tolist()
+        name = buffer[name_at : name_at + name_length].decode()
+        typ = buffer[typ_at : typ_at + typ_length].decode()
+        frames = table.frames[first_frame : first_frame + n_frames * (stop - first)].reshape(stop - first, n_frames, 2)
+        starts, ends = frames[:, :, 0], frames.sum(axis=2)
+        if n_frames == 2:
+            columns = (starts[:, 0].tolist(), ends[:, 0].tolist(), starts[:, 1].tolist(), ends[:, 1].tolist())
+            for number, start, end, start_1, end_1 in zip(numbers, *columns, strict=True):
+                yield InternalWorkerMessage(number, {name: StreamData(typ, [buffer[start:end], buffer[start_1:end_1]])})
+            return
+        for number, frame_starts, frame_ends in zip(numbers, starts, ends, strict=True):
+            places = zip(frame_starts.tolist(), frame_ends.tolist(), strict=True)
+            yield InternalWorkerMessage(number, {name: StreamData(typ, [buffer[at:end] for at, end in places])})
+
+    def _times_of(self, found: _Scanned, first: int, stop: int) -> Iterator[datetime | None]:
+        for created, length in found.table.events[first:stop, 5:7].tolist():
+            yield self._time(found, created, length) if created >= 0 else None
 
     def _time(self, found: _Scanned, at: int, length: int) -> datetime:
         try:

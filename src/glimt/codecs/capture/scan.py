@@ -34,9 +34,9 @@ class ScanTable(NamedTuple):
 
     Attributes
     ----------
-    events : ndarray, (n, 7) int64
+    events : ndarray, (n, 8) int64
         Offset, end, event number, first row in ``streams``, number of streams, offset and length of the time stamp's
-        text (-1 and 0 without one).
+        text (-1 and 0 without one), and 1 if name, type and number of frames are those of the event before.
     streams : ndarray, (n, 6) int64
         Offset and length of the name, offset and length of the type, first row in ``frames``, number of frames.
     frames : ndarray, (n, 2) int64
@@ -49,7 +49,7 @@ class ScanTable(NamedTuple):
 
     def layout(self, buffer: bytes, row: int, *, base: int = 0) -> ItemLayout:
         """Return one row in the form `read_layout` gives; ``base`` is the buffer's offset in the capture."""
-        offset, end, number, first, n_streams, created, created_length = self.events[row].tolist()
+        offset, end, number, first, n_streams, created, created_length, _ = self.events[row].tolist()
         streams = []
         for name, name_length, typ, typ_length, first_frame, n_frames in self.streams[
             first : first + n_streams
@@ -136,6 +136,21 @@ def _scan_stream(buffer: Any, at: int, streams: Any, row: int, frames: Any, n_fr
 
 
 @numba.njit(nogil=True, cache=True)
+def _is_alike(buffer: Any, streams: Any) -> bool:
+    """Tell whether two streams have the same name, type and number of frames."""
+    if streams[0, 5] != streams[1, 5]:
+        return False
+    for column in (0, 2):
+        length = streams[1, column + 1]
+        if streams[0, column + 1] != length:
+            return False
+        for k in range(length):
+            if buffer[streams[0, column] + k] != buffer[streams[1, column] + k]:
+                return False
+    return True
+
+
+@numba.njit(nogil=True, cache=True)
 def _scan_item(
     buffer: Any, start: int, events: Any, row: int, streams: Any, n_streams: int, frames: Any, n_frames: int
 ) -> Any:
@@ -148,11 +163,14 @@ def _scan_item(
     count, at = _argument(buffer, at, _MAP, min(1, streams.shape[0] - n_streams))
     if at < 0 or n_fields < 2:
         return -1, n_streams, n_frames
-    events[row] = (start, 0, number, n_streams, count, -1, 0)
+    events[row] = (start, 0, number, n_streams, count, -1, 0, 0)
     if count:
         at, n_frames = _scan_stream(buffer, at, streams, n_streams, frames, n_frames)
         if at < 0:
             return -1, n_streams, n_frames
+        events[row, 7] = (
+            row > 0 and events[row - 1, 4] == 1 and _is_alike(buffer, streams[n_streams - 1 : n_streams + 1])
+        )
     if n_fields == 3:
         at, length = _skip_text(buffer, _tag(buffer, at, 0), 64)
         if at < 0:
@@ -191,7 +209,7 @@ def scan(buffer: bytes) -> ScanTable:
         it has at most one stream, and its names are ASCII.
     """
     rows = len(buffer) // _SMALLEST_ITEM + 1
-    events = np.empty((rows, 7), np.int64)
+    events = np.empty((rows, 8), np.int64)
     streams = np.empty((rows, 6), np.int64)
     frames = np.empty((2 * rows, 2), np.int64)
     n_events, n_streams, n_frames = _scan(np.frombuffer(buffer, np.uint8), events, streams, frames)
