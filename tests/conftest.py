@@ -5,6 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Time is not what the property tests are about: the machines are shared, and the first example compiles the kernels.
+settings.register_profile("glimt", deadline=None)
+settings.load_profile("glimt")
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

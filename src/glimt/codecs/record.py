@@ -50,11 +50,24 @@ class Record(msgspec.Struct, kw_only=True, eq=False):
 
     @property
     def extra(self) -> dict[str, Any]:
-        """Header keys that the protocol does not define, as plain JSON values; empty if there are none."""
+        """Header keys that the protocol does not define, as plain JSON values; empty if there are none.
+
+        Raises
+        ------
+        DecodeError
+            One of them is not JSON after all, such as text that is not UTF-8: they are parsed when first asked for.
+        """
         if not self._header:
             return {}
         known = {key for _, key in self._own_keys()}
-        return {key: value for key, value in msgspec.json.decode(self._header).items() if key not in known}
+        return {key: value for key, value in self._received().items() if key not in known}
+
+    def _received(self) -> dict[str, Any]:
+        try:
+            content: dict[str, Any] = msgspec.json.decode(self._header)
+        except (ValueError, RecursionError) as error:
+            raise json_error(error, where=f"{self.typ} header") from None
+        return content
 
     def __getattr__(self, name: str) -> Any:
         if not name.startswith("_"):
@@ -72,7 +85,7 @@ class Record(msgspec.Struct, kw_only=True, eq=False):
         """Return the header as JSON: byte for byte as received unless a field was changed since."""
         own = {key: getattr(self, name) for name, key in self._own_keys()}
         if self._header:
-            received = msgspec.json.decode(self._header)
+            received = self._received()
             if all(received.get(key, own[key]) == msgspec.to_builtins(own[key]) for key in own):
                 return bytes(self._header)
         return msgspec.json.encode(own | self.extra)
@@ -98,7 +111,8 @@ class Record(msgspec.Struct, kw_only=True, eq=False):
     __hash__ = None  # type: ignore[assignment]
 
     def __str__(self) -> str:
-        parts = [f"{name}={getattr(self, name)!r}" for name in self.field_names()]
+        parts = [f"{name}={getattr(self, name)!r}" for name, _ in self._own_keys()]
+        parts += [f"{name}={value!r}" for name, value in self.extra.items()]
         return " ".join(parts + [f"{name}={value!r}" for name, value in self._shown()])
 
     def __repr__(self) -> str:

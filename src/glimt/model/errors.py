@@ -77,3 +77,24 @@ class UserCodeError(GlimtError, RuntimeError):
 
 class WorkerDiedError(GlimtError, RuntimeError):
     """A worker process ended without being told to."""
+
+
+class StoreError(GlimtError, OSError):
+    """Results cannot be written where they should go: disk full, quota, a device that fails.
+
+    Parameters
+    ----------
+    what : str
+        What failed and what to do about it.
+    path : str
+        The file.
+    n_lost : int
+        Rows (one value of one name for one event) that were handed over and are not in the file, so far.
+    """
+
+    def __init__(self, what: str, *, path: str, n_lost: int = 0) -> None:
+        loss = f"; {n_lost} rows are lost" if n_lost else ""
+        super().__init__(f"{path}: {what}{loss}")
+        self.what = what
+        self.path = path
+        self.n_lost = n_lost

@@ -48,9 +48,7 @@ def _checked(shape: tuple[int, ...], dtype_name: str, where: str) -> ArrayLayout
     return shape, dtype, nbytes
 
 
-def check_array(
-    shape: Sequence[int], dtype_name: str, *, where: str
-) -> ArrayLayout:
+def check_array(shape: Sequence[int], dtype_name: str, *, where: str) -> ArrayLayout:
     """Return shape, dtype and size of the array that a wire header announces.
 
     Parameters

@@ -246,7 +246,7 @@ def _fill_gaps(array: Array) -> Array:
     elements = array.ravel().tolist()
     for element in elements:
         # To NumPy a time difference is an integer.
-        if element is not None and (not isinstance(element, numbers) or isinstance(element, np.timedelta64)):
+        if isinstance(element, np.timedelta64) or not (element is None or isinstance(element, numbers)):
             kind = type(element).__name__
             hint = "publish a dict, which is a group" if kind == "dict" else "publish numbers or text"
             raise ResultError(f"a list that holds {kind}; {hint}")

@@ -18,7 +18,7 @@ _EXAMPLE = '[{"name": "till_x", "data": "3"}]'
 
 class _Entry(msgspec.Struct):
     name: str
-    data: str | bytes
+    data: Any  # text or bytes, which msgspec cannot tell apart in a union
 
 
 def parse_parameters(content: bytes, *, where: str) -> dict[str, bytes]:
@@ -39,12 +39,16 @@ def parse_parameters(content: bytes, *, where: str) -> dict[str, bytes]:
     try:
         document = _load(content)
         entries = msgspec.convert(document, list[_Entry])
-    except (ValueError, EOFError, RecursionError, OverflowError, MemoryError) as error:
+    except (ValueError, EOFError, RecursionError, OverflowError, MemoryError, cbor2.CBORError) as error:
         raise UsageError(f"{where} is not a parameter file ({error}); it should look like {_EXAMPLE}") from None
     values: dict[str, bytes] = {}
     for entry in entries:
         if entry.name in values:
             raise UsageError(f"{where} gives parameter {entry.name!r} twice")
+        if not isinstance(entry.data, str | bytes):
+            raise UsageError(
+                f'{where}: the data of parameter {entry.name!r} must be text, such as "3", not {entry.data!r}'
+            )
         values[entry.name] = entry.data.encode() if isinstance(entry.data, str) else entry.data
     return values
 

@@ -197,9 +197,9 @@ def _read_tags(heads: _Heads) -> None:
         major, argument = heads.head("a capture item")
     if (major, argument) == (_TAG, MESSAGE_TAG):
         return
-    if major == _ARRAY:
+    if major == _ARRAY and argument and not heads.at_end() and heads.head("a part")[0] == _BYTES:
         raise ItemError(
-            "this is a raw recording of multipart messages, not a capture: convert it with glimt convert", offset=at
+            "not a capture; if it is a raw recording of multipart messages, convert it with glimt convert", offset=at
         )
     found = f"tag {argument}" if major == _TAG else _MAJOR_NAMES[major]
     raise ItemError(f"not a capture: an item begins with tag {MESSAGE_TAG}, found {found}", offset=at)

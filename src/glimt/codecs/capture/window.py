@@ -158,10 +158,10 @@ class GzipWindow:
 
     def forget(self, offset: int) -> None:
         """Release what was decompressed before ``offset``."""
-        done = offset - self._start
+        done = min(offset - self._start, len(self._kept))
         if done >= _GZIP_STEP or done == len(self._kept):
             del self._kept[:done]
-            self._start = offset
+            self._start += done
 
     def size(self) -> int:
         """Return the size of the compressed file."""

@@ -1,0 +1,1 @@
+"""The message types of dranspose, one module a protocol."""

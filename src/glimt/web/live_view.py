@@ -1,0 +1,132 @@
+"""The live view: a reducer's ``publish`` tree and parameters over HTTP.
+
+For h5pyd and other HDF REST clients (`glimt.web.hdf_rest`), as JSON (`glimt.web.json_view`) and for a browser. The
+routes under ``/api/v1`` are those of dranspose's replay server and controller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from fastapi import APIRouter, FastAPI, HTTPException, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import HTMLResponse, Response
+
+from glimt.model.errors import ParameterError
+from glimt.web.answers import json_answer, read_body
+from glimt.web.guard import Guard
+from glimt.web.hdf_rest import HdfRest
+from glimt.web.json_view import json_router
+from glimt.web.page import POLICY, page
+from glimt.web.tree_reader import Published, TreeReader
+
+__all__ = ["MAX_PARAMETER_BYTES", "ParameterAccess", "Published", "create_app"]
+
+MAX_PARAMETER_BYTES = 64 << 20
+
+
+class ParameterAccess(Protocol):
+    """The parameters of a run; called from several threads."""
+
+    def get(self, name: str) -> bytes:
+        """Return the value as sent; raise `KeyError` if there is none of this name."""
+        ...
+
+    def set(self, name: str, data: bytes) -> str:
+        """Change a value and return the new content hash; raise `ParameterError` if it is not allowed."""
+        ...
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Return name, type, default and so on of each parameter."""
+        ...
+
+
+def create_app(
+    published: Published,
+    *,
+    parameters: ParameterAccess | None = None,
+    progress: Callable[[], dict[str, Any]] | None = None,
+    token: str | None = None,
+) -> FastAPI:
+    """Return the application that shows one reducer.
+
+    Parameters
+    ----------
+    published : Published
+        The tree and its lock; the lock is taken in the thread that serves the request.
+    parameters : ParameterAccess, optional
+        Without it the parameter routes answer 404.
+    progress : callable, optional
+        What ``/api/v1/progress`` answers.
+    token : str, optional
+        Asked of every request; needed for anything but this machine.
+    """
+    app = FastAPI(title="glimt live view", docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.token = token
+    reader = TreeReader(published)
+    hdf = HdfRest(reader)
+
+    def root(request: Request) -> Response:
+        if "text/html" in request.headers.get("accept", ""):
+            return HTMLResponse(page(reader), headers={"Content-Security-Policy": POLICY, "Vary": "Accept"})
+        answer = json_answer(hdf.domain())
+        answer.headers["Vary"] = "Accept"
+        return answer
+
+    app.add_api_route("/", root, methods=["GET"], response_model=None)
+    app.include_router(_api_router(progress))
+    app.include_router(_parameter_router(parameters))
+    app.include_router(json_router(reader))
+    app.include_router(hdf.router())
+    app.add_middleware(Guard, token=token)
+    return app
+
+
+def _api_router(progress: Callable[[], dict[str, Any]] | None) -> APIRouter:
+    router = APIRouter(prefix="/api/v1")
+
+    # Not in a thread: it must answer also while all threads wait for a reducer's lock.
+    async def status() -> Response:
+        return json_answer(True)
+
+    def show_progress() -> Response:
+        if progress is None:
+            raise HTTPException(404, "this run does not tell its progress")
+        return json_answer(progress(), ignore_nan=True)
+
+    router.add_api_route("/status", status, methods=["GET"], response_model=None)
+    router.add_api_route("/progress", show_progress, methods=["GET"], response_model=None)
+    return router
+
+
+def _parameter_router(parameters: ParameterAccess | None) -> APIRouter:
+    router = APIRouter(prefix="/api/v1")
+
+    def describe() -> Response:
+        found = [] if parameters is None else parameters.describe()
+        return json_answer(sorted(found, key=lambda entry: str(entry.get("name"))), ignore_nan=True)
+
+    def get(name: str) -> Response:
+        if parameters is None:
+            raise HTTPException(404, "Parameter not found")
+        try:
+            return Response(parameters.get(name), media_type="application/x.bytes")
+        except KeyError:
+            raise HTTPException(404, "Parameter not found") from None
+
+    async def post(request: Request, name: str) -> Response:
+        if parameters is None:
+            raise HTTPException(404, "this run takes no parameters")
+        body = await read_body(request, MAX_PARAMETER_BYTES)
+        try:
+            return json_answer(await run_in_threadpool(parameters.set, name, body))
+        except ParameterError as error:
+            raise HTTPException(400, str(error)) from None
+        except KeyError:
+            raise HTTPException(404, "Parameter not found") from None
+
+    router.add_api_route("/parameters", describe, methods=["GET"], response_model=None)
+    router.add_api_route("/parameter/{name}", get, methods=["GET"], response_model=None)
+    router.add_api_route("/parameter/{name}", post, methods=["POST"], response_model=None)
+    return router
