@@ -35,6 +35,10 @@ class ReplayEvents(Protocol):
         """Return how far it is, 0 to 1; ``None`` if that cannot be known."""
         ...
 
+    def close(self) -> None:
+        """Close the files."""
+        ...
+
 
 def _built(joined: Joined[InternalWorkerMessage]) -> EventData:
     messages = [message for message in joined.parts if message is not None]
@@ -63,6 +67,7 @@ class CaptureEvents:
         self._times = times
         self.accounts = [SourceAccount(str(path)) for path in paths]
         self._readers = [CaptureReader(path, times=times) for path in paths]
+        self._closed = False
         self._compressed = any(reader.is_compressed for reader in self._readers)
 
     def events(self) -> Iterator[EventData]:
@@ -83,7 +88,15 @@ class CaptureEvents:
 
     def progress(self) -> float | None:
         """Return how much of the files was read, 0 to 1."""
+        if self._closed:
+            return 1.0
         return min((done for reader in self._readers if (done := reader.progress()) is not None), default=None)
+
+    def close(self) -> None:
+        """Close the files."""
+        self._closed = True
+        for reader in self._readers:
+            reader.close()
 
 
 def _single(messages: Iterator[InternalWorkerMessage], account: SourceAccount) -> Iterator[EventData]:
@@ -134,6 +147,9 @@ class SourceEvents:
         """Return ``None``: how much is to come is not known."""
         return None
 
+    def close(self) -> None:
+        """Nothing to close."""
+
 
 def _checked(generator: Iterable[Any], name: str) -> Iterator[InternalWorkerMessage]:
     """Yield a user's messages as ours: they may be dranspose's, or have frames of any kind."""
@@ -181,6 +197,11 @@ class BlockReader:
         for account in accounts:
             if account.error is not None:
                 raise account.error
+
+    def close(self) -> None:
+        """Close the files."""
+        for reader in self._readers.values():
+            reader.close()
 
     def _messages(self, index: int, part: tuple[int, int] | bytes) -> Iterator[InternalWorkerMessage]:
         if isinstance(part, bytes):

@@ -116,10 +116,13 @@ class Replay:
         UsageError, UserCodeError
             The worker class cannot be made, or the source class raises.
         """
-        if self._options.n_workers == 1:
-            self._run_inline()
-        else:
-            self._run_processes()
+        try:
+            if self._options.n_workers == 1:
+                self._run_inline()
+            else:
+                self._run_processes()
+        finally:
+            self._events.close()
         self._report_sources()
         return self.report
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from glimt.codecs.protocol import Packet, PacketKind, WireProtocol
-from glimt.model.errors import DecodeError, UsageError
+from glimt.model.errors import DecodeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -169,19 +169,3 @@ class SeriesNumbering:
             self.account.add_gap(self._last + 1, number - 1)
         self._last = number
         return number
-
-
-def protocol_of_name(name: str) -> WireProtocol:
-    """Return the wire protocol called ``name``.
-
-    Raises
-    ------
-    UsageError
-        There is none; the text says which there are.
-    """
-    from glimt.codecs.registry import PROTOCOLS  # all codecs: half a second that only these commands pay
-
-    protocol = PROTOCOLS.get(name)
-    if protocol is None:
-        raise UsageError(f"protocol {name[:40]!r} is not one of {', '.join(PROTOCOLS)}")
-    return protocol

@@ -1,4 +1,4 @@
-"""Amounts as people read and write them: detector shapes, megabytes."""
+"""Amounts as people read and write them: detector shapes, sizes of files."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ def parse_shape(text: str) -> tuple[int, int]:
     UsageError
         Not two whole numbers above zero.
     """
-    match = re.fullmatch(r"\s*(\d{1,6})\s*[xX×]\s*(\d{1,6})\s*", text, re.ASCII)
+    match = re.fullmatch(r"\s*(\d{1,6})\s*[xX]\s*(\d{1,6})\s*", text, re.ASCII)
     if match is None or 0 in (shape := (int(match[1]), int(match[2]))):
         raise UsageError(f"shape {text[:40]!r}: write rows x columns, such as 512x512")
     return shape
 
 
-def megabytes(n_bytes: int) -> str:
-    """Return a number of bytes as text in MB."""
-    return f"{n_bytes / 1e6:,.{0 if n_bytes >= 10e6 else 1 if n_bytes >= 1e5 else 3}f} MB"
+def size_text(n_bytes: int) -> str:
+    """Return a number of bytes as text, in kB, MB or GB."""
+    for unit, scale in (("GB", 1e9), ("MB", 1e6)):
+        if n_bytes >= scale:
+            return f"{n_bytes / scale:,.{0 if n_bytes >= 100 * scale else 1}f} {unit}"
+    return f"{n_bytes / 1e3:.1f} kB"

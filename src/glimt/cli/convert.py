@@ -9,8 +9,7 @@ from typing import Annotated
 import typer
 
 from glimt.app.convert import convert_recording
-from glimt.app.series import protocol_of_name
-from glimt.cli.amounts import megabytes
+from glimt.cli.amounts import size_text
 from glimt.cli.progress import ProgressDisplay
 
 
@@ -28,15 +27,17 @@ def convert(
     Events are numbered as glimt record does. Exit code 0 if everything was converted, 1 if messages were bad or missing
     or the recording is damaged.
     """
+    from glimt.codecs.registry import protocol_named  # all protocols, which other commands need not wait for
+
     display = ProgressDisplay("convert")
     with display:
         report = convert_recording(
-            protocol_of_name(protocol), recording, output, stream=stream, overwrite=overwrite, progress=display
+            protocol_named(protocol), recording, output, stream=stream, overwrite=overwrite, progress=display
         )
     account = report.account
     lines = [
         f"{account.n_messages:,} messages, {account.n_events:,} events of {account.n_series} series; "
-        + (f"{output} has {megabytes(report.n_bytes)}" if account.n_events else "nothing was written"),
+        + (f"{output} has {size_text(report.n_bytes)}" if account.n_events else "nothing was written"),
         *account.remarks(),
     ]
     if report.error is not None:

@@ -7,8 +7,13 @@ import sys
 
 import typer
 
+from glimt.cli.convert import convert
+from glimt.cli.record import record
 from glimt.cli.replay import replay
+from glimt.cli.simulate import simulate
 from glimt.model.errors import GlimtError, UserCodeError
+
+_INTERRUPTED = 130
 
 app = typer.Typer(
     name="glimt",
@@ -19,6 +24,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(replay)
+app.command()(record)
+app.command()(convert)
+app.add_typer(simulate, name="simulate")
 
 
 @app.callback()
@@ -37,6 +45,9 @@ def main(arguments: list[str] | None = None) -> None:
             print(error.trace, file=sys.stderr)
         print(f"glimt: {error}", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
-        print("glimt: stopped", file=sys.stderr)
-        sys.exit(130)
+    except (KeyboardInterrupt, SystemExit) as stop:
+        # The command line library turns Ctrl-C into an exit with this code, without a word.
+        if isinstance(stop, KeyboardInterrupt) or stop.code == _INTERRUPTED:
+            print("glimt: stopped", file=sys.stderr)
+            sys.exit(_INTERRUPTED)
+        raise

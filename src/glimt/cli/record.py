@@ -9,8 +9,7 @@ from typing import Annotated, cast
 import typer
 
 from glimt.app.record import Recording, RecordingEnd, RecordOptions
-from glimt.app.series import protocol_of_name
-from glimt.cli.amounts import megabytes
+from glimt.cli.amounts import size_text
 from glimt.cli.progress import ProgressDisplay
 from glimt.cli.stop_signals import stop_on_signals
 from glimt.model.errors import UsageError
@@ -42,11 +41,13 @@ def record(
     event is the end packet. What is wrong with the stream is counted and never ends the recording; Ctrl-C does, with
     everything written. Exit code 0 if nothing was wrong, 1 if messages were bad or missing.
     """
+    from glimt.codecs.registry import protocol_named  # all protocols, which other commands need not wait for
+
     if append and overwrite:
         raise UsageError("--append and --overwrite exclude each other")
     mode: WriteMode = "append" if append else "overwrite" if overwrite else "new"
     options = RecordOptions(
-        protocol=protocol_of_name(protocol),
+        protocol=protocol_named(protocol),
         address=address,
         output=output,
         stream=stream,
@@ -77,5 +78,5 @@ def _summary(recording: Recording, output: Path) -> str:
     rate = f", {account.n_events / recording.elapsed_s:,.0f} events/s" if recording.elapsed_s > 0 else ""
     return (
         f"{account.n_events:,} events of {account.n_series} series{rate}; {output} has "
-        f"{megabytes(recording.n_bytes)}{reason}"
+        f"{size_text(recording.n_bytes)}{reason}"
     )

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from glimt.cli.amounts import megabytes, parse_shape
+from glimt.cli.amounts import size_text, parse_shape
 from glimt.cli.stop_signals import stop_on_signals
 
 simulate = typer.Typer(
@@ -58,6 +58,6 @@ def stins(
         report = simulator.run(stop)
     achieved = f", {report.n_frames / report.elapsed_s:,.1f} frames/s" if report.elapsed_s > 0 else ""
     print(
-        f"simulate: {report.n_frames:,} frames in {report.n_series} series sent, {megabytes(report.n_bytes)}{achieved}",
+        f"simulate: {report.n_frames:,} frames in {report.n_series} series sent, {size_text(report.n_bytes)}{achieved}",
         file=sys.stderr,
     )

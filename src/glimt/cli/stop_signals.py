@@ -13,16 +13,16 @@ from typing import Any
 def stop_on_signals() -> Iterator[threading.Event]:
     """Return an event that the first SIGINT or SIGTERM sets; the second one does what it always does."""
     stop = threading.Event()
-    before: dict[int, Any] = {}
+    before: dict[signal.Signals, Any] = {}
 
     def request(number: int, _frame: Any) -> None:
         stop.set()
-        signal.signal(number, before[number])
+        signal.signal(number, before[signal.Signals(number)])
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        before[number] = signal.signal(number, request)
+    for each in (signal.SIGINT, signal.SIGTERM):
+        before[each] = signal.signal(each, request)
     try:
         yield stop
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for each, handler in before.items():
+            signal.signal(each, handler)

@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from glimt.codecs.plain_values import MAX_DEPTH
-from glimt.codecs.record import Record, json_view
+from glimt.codecs.record import Record
 from glimt.model.errors import DecodeError
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
+
+MAX_JSON_BYTES = 4 << 20
+"""Longest JSON part of a device [bytes]; as Python objects it may take twenty times that. Real ones have 2,000."""
 
 T = TypeVar("T")
 M = TypeVar("M", bound="OpenRecord")
@@ -32,7 +35,9 @@ def json_object(part: Buffer, *, where: str) -> dict[str, Any]:
     DecodeError
         Too long, not JSON, or not an object.
     """
-    view = json_view(part, where=where)
+    view = memoryview(part)
+    if view.nbytes > MAX_JSON_BYTES:
+        raise DecodeError(f"a header of {view.nbytes} bytes; at most {MAX_JSON_BYTES} are accepted", where=where)
     try:
         try:
             values = msgspec.json.decode(view)

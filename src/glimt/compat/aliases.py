@@ -1,6 +1,8 @@
 """Makes ``import dranspose`` and ``import azint`` resolve to glimt where those are not installed.
 
-A finder at the end of `sys.meta_path`: whatever is installed is found first, and nothing of these names is installed.
+A finder in front of `sys.meta_path`: it steps back where a package of the name is installed, and nothing of these names
+is installed by glimt. In front, because the ordinary finder would load ``dranspose.event`` from our package's folder a
+second time, as another module.
 """
 
 from __future__ import annotations
@@ -8,7 +10,7 @@ from __future__ import annotations
 import importlib
 import sys
 from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, PathFinder
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -54,7 +56,9 @@ class AliasFinder(MetaPathFinder):
         root, _, rest = fullname.partition(".")
         package = ALIASES.get(root)
         if package is None or (rest and getattr(sys.modules.get(root), "__name__", "") != package):
-            return None  # not ours, or the real package is installed
+            return None  # not ours, or below the real package
+        if not rest and PathFinder.find_spec(root) is not None:
+            return None  # the real package is installed
         name = self._extra.get(fullname, f"{package}.{rest}" if rest else package)
         try:
             module = importlib.import_module(name)
@@ -68,4 +72,4 @@ class AliasFinder(MetaPathFinder):
 def install_aliases(extra: Mapping[str, str] | None = None) -> None:
     """Install the finder, once."""
     if not any(isinstance(finder, AliasFinder) for finder in sys.meta_path):
-        sys.meta_path.append(AliasFinder(extra))
+        sys.meta_path.insert(0, AliasFinder(extra))

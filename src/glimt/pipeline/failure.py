@@ -7,7 +7,8 @@ from pathlib import Path
 
 import msgspec
 
-_PACKAGE = str(Path(__file__).resolve().parents[1])
+# What stands before the user's first line: this package, the calls that `hooks` makes, the import machinery.
+_LEADING = (str(Path(__file__).resolve().parents[1]), "<string>", "<frozen ")
 
 
 class Failure(msgspec.Struct, frozen=True, tag="failure"):
@@ -47,9 +48,9 @@ def describe_exception(error: BaseException) -> str:
 
 
 def user_trace(error: BaseException) -> str:
-    """Return the traceback without the frames of glimt that lead to the user's code; empty if there are only those."""
+    """Return the traceback without the frames that lead to the user's code; empty if there are only those."""
     frames = traceback.extract_tb(error.__traceback__)
-    while frames and (frames[0].filename.startswith(_PACKAGE) or frames[0].filename == "<string>"):
+    while frames and (frames[0].filename.startswith(_LEADING) or "importlib" in frames[0].filename):
         del frames[0]
     if not frames:
         return ""

@@ -30,8 +30,8 @@ def bind_hook(
     names : sequence of str
         What there is to pass, in the order in which it is passed to parameters of other names.
     prefer_keywords : bool
-        Where ``*args`` and ``**kwargs`` would both take an argument, use ``**kwargs``: dranspose makes objects with
-        keywords, and calls ``process_event`` by position.
+        For constructors, which dranspose calls with keywords: ``**kwargs`` comes before ``*args``, and parameters of
+        other names are not filled by position.
     what : str
         Name for errors.
 
@@ -78,8 +78,9 @@ def _plan(
     keywords: list[str] = []
     for index, name in enumerate(names):
         unbroken = len(positional) == index
-        in_slot = index < len(slots) and unbroken
-        if in_slot and (slots[index] == name or (slots[index] not in names and kinds.get(name) not in _BY_NAME)):
+        slot = slots[index] if index < len(slots) and unbroken else None
+        of_other_name = slot is not None and slot not in names and kinds.get(name) not in _BY_NAME
+        if slot == name or (of_other_name and not prefer_keywords):
             positional.append(name)
         elif kinds.get(name) in _BY_NAME:
             keywords.append(name)

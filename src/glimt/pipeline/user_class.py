@@ -62,12 +62,4 @@ def import_class(path: str) -> Any:
 def _import_trace(error: Exception) -> str:
     if isinstance(error, SyntaxError) and error.filename:
         return f'  File "{error.filename}", line {error.lineno}\n    {(error.text or "").strip()}'
-    lines = user_trace(error).splitlines()
-    kept = []
-    skip = False
-    for line in lines:  # the import machinery between our call and the user's file says nothing
-        if line.startswith("  File "):
-            skip = "importlib" in line
-        if not skip:
-            kept.append(line)
-    return "\n".join(kept)
+    return user_trace(error)

@@ -129,7 +129,7 @@ class StinsSimulator:
         except zmq.ZMQError as error:
             self.close()
             raise UsageError(f"cannot {'bind' if bind else 'connect to'} {address}: {error.strerror}") from None
-        self.address = self._socket.getsockopt(zmq.LAST_ENDPOINT).rstrip(b"\0").decode()
+        self.address = str(self._socket.get_string(zmq.LAST_ENDPOINT)).rstrip("\0")
         self._pool: list[zmq.Frame] = []
 
     def draw(self) -> None:

@@ -85,7 +85,10 @@ class MultipartRecording:
         if (major, n_parts) == (_TAG, _SELF_DESCRIBED):
             major, n_parts, offset = self._head(offset, "a message")
         if (major, n_parts) == (_TAG, _CAPTURE_TAG):
-            self._fail("this is a capture already: give it to glimt replay as it is", at)
+            raise DecodeError(
+                f"the item at byte {at} is an event of a capture: glimt replay takes this file as it is",
+                where=str(self.path),
+            )
         if major != _ARRAY:
             found = f"tag {n_parts}" if major == _TAG else _MAJOR_NAMES[major]
             self._fail(f"not a recording: a message should be an array of byte strings, found {found}", at)

@@ -86,7 +86,7 @@ class ZmqSource:
                 f"cannot {'bind' if bind else 'connect to'} {address!r}: {reason}; "
                 "an address looks like tcp://127.0.0.1:9999"
             ) from None
-        self.address = self._socket.getsockopt(zmq.LAST_ENDPOINT).rstrip(b"\0").decode()
+        self.address = str(self._socket.get_string(zmq.LAST_ENDPOINT)).rstrip("\0")
 
     def receive(self, timeout_s: float | None = None) -> list[zmq.Frame] | None:
         """Return the parts of the next message, or ``None`` if none came in time.

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, NoReturn, Self
 
-from glimt.codecs.capture import encode_parts
+from glimt.codecs.capture.item import encode_parts
 from glimt.model.errors import StoreError, UsageError
 from glimt.stores.capture_file import CaptureFile, GzipFile, PlainFile, open_capture
 
@@ -26,9 +26,9 @@ _BLOCK_S = 1.0
 class CaptureWriter:
     """Writes a capture (`glimt.codecs.capture`); a context manager.
 
-    Events are written in blocks of whole items, when 4 MB have come together or at the first `write` or `flush` a second
-    after the last one. What a crash can leave behind is a cut last item, which readers report; everything before it
-    is readable. If the disk is full the file is cut back to its last whole item.
+    Events are written in blocks of whole items, when 4 MB have come together, at the first `write` a second after the
+    last block, and at `flush`. What a crash can leave behind is a cut last item, which readers report; everything
+    before it is readable. If the disk is full the file is cut back to its last whole item.
 
     Parameters
     ----------

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from glimt.codecs.albaem import PROTOCOL, AlbaemData, AlbaemEnd, AlbaemStart, decode, encode
+from glimt.codecs.open_record import MAX_JSON_BYTES
 from glimt.codecs.protocol import PacketKind
 from glimt.model.errors import DecodeError
 from raw_recordings import recorded_messages
@@ -28,6 +29,11 @@ def sample(**changes: Any) -> bytes:
         "channel1": -2.5e-11,
     }
     return json.dumps({key: value for key, value in (values | changes).items() if value is not None}).encode()
+
+
+def made(kind: Any, **keys: Any) -> Any:
+    """Make a record with keys of the device, which its type does not name."""
+    return kind(**keys)
 
 
 def test_the_recording_is_a_series_of_four_samples(shared_data: Path) -> None:
@@ -72,7 +78,7 @@ def test_nan_and_infinity_of_pythons_json_are_kept() -> None:
 
 
 def test_none_is_kept_apart_from_nan() -> None:
-    record = AlbaemStart(message_id=1, version=1, remark=None, gain=math.nan)
+    record = made(AlbaemStart, message_id=1, version=1, remark=None, gain=math.nan)
     assert encode(record) == [b'{"message_id":1,"version":1,"message_type":"series-start","remark":null,"gain":NaN}']
 
 
@@ -89,6 +95,7 @@ def test_it_prints_as_a_pydantic_model_does() -> None:
     ("part", "what"),
     [
         (b"", "albaem, part 0: bad header"),
+        (sample(remark="x" * MAX_JSON_BYTES), "bytes; at most 4194304 are accepted"),
         (b"[]", "albaem, part 0: a JSON list, not an object"),
         (
             sample(message_type=None),
@@ -118,7 +125,7 @@ def test_keys_that_look_like_ours_are_the_senders() -> None:
     record = decode([sample(**odd)])
     assert record.extra == odd | {"channel1": -2.5e-11}
     assert encode(record) == [sample(**odd)]
-    assert decode(encode(AlbaemStart(message_id=1, version=1, **{"_header": 1, "typ": 2}))).extra == {
+    assert decode(encode(made(AlbaemStart, message_id=1, version=1, **{"_header": 1, "typ": 2}))).extra == {
         "_header": 1,
         "typ": 2,
     }

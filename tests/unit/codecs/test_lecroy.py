@@ -92,8 +92,8 @@ def test_recorded_events_decode(shared_data: Path) -> None:
     assert (event.channels, event.ntriggers) == ([2, 4], -1)
     assert [header.ch for header in event.meta] == [2, 4]
     assert event.meta[0].horiz_interval == 1.25000001668929e-11
-    assert [(trace.shape, trace.dtype) for trace in event.data] == [((1, 8002), np.float64)] * 2
-    assert event.timestamps == [[1740563664.8698123]] * 2 or event.timestamps[0] == event.timestamps[1]
+    assert [(trace.shape, trace.dtype.name) for trace in event.data] == [((1, 8002), "float64")] * 2
+    assert event.timestamps == [[1740563664.870739]] * 2
     assert isinstance(end, LecroyEnd)
     assert (end.frame, end.frames) == (4, 4)
 
@@ -114,7 +114,8 @@ def test_in_sequence_mode_every_event_has_its_own_start() -> None:
 
 
 def test_frames_of_zmq_decode() -> None:
-    event = decode([zmq.Frame(part) for part in event_of(SEQUENCE[1:5])])
+    frames: list[Any] = [zmq.Frame(part) for part in event_of(SEQUENCE[1:5])]
+    event = decode(frames)
     assert isinstance(event, LecroyParsed)
     np.testing.assert_array_equal(event.data[0], TRACES)
 
@@ -154,8 +155,9 @@ def test_in_continuous_mode_a_lost_end_joins_no_two_events() -> None:
         assembler.push(parts)
     with pytest.raises(DecodeError, match="more traces than the channels"):
         assembler.push(traces(2, 2))
+    assert assembler.push(traces(4, 3)) == []
     with pytest.raises(DecodeError, match="event with 1 traces"):
-        assembler.push(traces(4, 3)) or assembler.push(message(2, 4))
+        assembler.push(message(2, 4))
     packets = [packet for parts in (traces(2, 4), traces(4, 5), message(2, 6)) for packet in assembler.push(parts)]
     assert [packet.frame_number for packet in packets] == [2]
 
@@ -167,16 +169,9 @@ def test_what_comes_before_the_start_of_a_sequence_is_an_error(parts: list[bytes
 
 
 def test_an_event_is_made_of_records_and_arrays() -> None:
-    keys = {"ts": 1.5, "shape": [2, 5], "dtype": "float64", "horiz_offset": 0.0, "horiz_interval": 1e-9}
-    event = LecroyParsed(
-        frame=0,
-        ntriggers=2,
-        seqno=0,
-        channels=[2],
-        meta=[LecroyData(frame=0, ch=2, **keys)],
-        data=[TRACES],
-        timestamps=[[1.0, 2.0]],
-    )
+    header = LecroyData(frame=0, ch=2, ts=1.5, shape=[2, 5], dtype="float64", horiz_offset=0.0, horiz_interval=1e-9)
+    keys: dict[str, Any] = {"meta": [header], "data": [TRACES], "timestamps": [[1.0, 2.0]]}
+    event = LecroyParsed(frame=0, ntriggers=2, seqno=0, channels=[2], **keys)
     read = decode(event.to_stream_data().frames)
     assert isinstance(read, LecroyParsed)
     np.testing.assert_array_equal(read.data[0], TRACES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 import pytest
 import zmq
@@ -79,7 +80,8 @@ def test_a_second_header_replaces_the_first() -> None:
 def test_packets_come_back_byte_for_byte() -> None:
     for packet in (HEADER, *LINES, END):
         assert encode(decode([packet])) == [packet]
-        assert encode(decode([zmq.Frame(packet)])) == [packet]
+        frames: list[Any] = [zmq.Frame(packet)]
+        assert encode(decode(frames)) == [packet]
 
 
 def test_messages_made_here_are_read_again() -> None:
@@ -159,7 +161,7 @@ def test_a_line_before_the_header_is_refused_by_the_parser_and_text_to_decode() 
 def test_a_type_nobody_knows_is_named() -> None:
     parser = PositionCapParser()
     parser.read([HEADER.replace(b"uint32", b"decimal")])
-    with pytest.raises(DecodeError, match="type 'decimal' of field 'PCAP.BITS2.Value' is not known"):
+    with pytest.raises(DecodeError, match=r"type 'decimal' of field 'PCAP\.BITS2\.Value' is not known"):
         parser.read([LINES[0]])
 
 

@@ -134,7 +134,9 @@ def test_packets_tell_what_a_header_is() -> None:
     assert row.energy == [1.5]
     running = contrast.ContrastPacket.validate_python({"status": "running", "dt": 0.5, "x": np.arange(2)})
     assert isinstance(running, contrast.ContrastRunning)
-    with pytest.raises(DecodeError, match="stins, part 0: htype 'dimage-1.0' is not one of header, image, series_end"):
+    with pytest.raises(
+        DecodeError, match=r"stins, part 0: htype 'dimage-1\.0' is not one of header, image, series_end"
+    ):
         stream1.Stream1Packet.validate_json(b'{"htype":"dimage-1.0"}')
 
 

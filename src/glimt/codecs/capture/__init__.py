@@ -10,7 +10,7 @@
 items in compiled code, `item` makes items and messages. Source: dranspose 0.2.0, RFC 8949, RFC 8742.
 """
 
-from glimt.codecs.capture.item import decode_item, encode_item, message_from_layout, parse_time
+from glimt.codecs.capture.item import decode_item, encode_item, encode_parts, message_from_layout, parse_time
 from glimt.codecs.capture.layout import ItemError, ItemLayout, StreamLayout, read_layout
 from glimt.codecs.capture.window import BytesWindow, FileWindow, GzipWindow, Window, open_window
 
@@ -24,6 +24,7 @@ __all__ = [
     "Window",
     "decode_item",
     "encode_item",
+    "encode_parts",
     "message_from_layout",
     "open_window",
     "parse_time",
