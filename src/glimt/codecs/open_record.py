@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from glimt.codecs.plain_values import MAX_DEPTH
-from glimt.codecs.record import Record
+from glimt.codecs.record import HiddenField, Record, json_error
 from glimt.model.errors import DecodeError
 
 if TYPE_CHECKING:
@@ -45,16 +45,11 @@ def json_object(part: Buffer, *, where: str) -> dict[str, Any]:
             values = json.loads(bytes(view))
             json_text({"": values})  # text that has no UTF-8 form could never be written again
     except (ValueError, RecursionError) as error:  # msgspec's own errors and those of json are ValueErrors
-        raise _bad_header(error, where) from None
+        raise json_error(error, where=where) from None
     if not isinstance(values, dict):
         raise DecodeError(f"a JSON {type(values).__name__}, not an object", where=where)
     _check_depth(values, where)
     return values
-
-
-def _bad_header(error: Exception, where: str) -> DecodeError:
-    text = str(error)  # may quote a value as long as the message
-    return DecodeError(f"bad header ({text if len(text) < 300 else f'{text[:140]}…{text[-140:]}'})", where=where)
 
 
 def _check_depth(values: dict[str, Any], where: str) -> None:
@@ -105,7 +100,7 @@ class _TakesAnyKey(msgspec.StructMeta):
 class OpenRecord(Record, kw_only=True, eq=False, metaclass=_TakesAnyKey):
     """One decoded message whose sender adds keys of its own; give those to the constructor like any other."""
 
-    _extra: Any = msgspec.field(default=None, name="(glimt extra)")
+    _extra: HiddenField = msgspec.field(default=None, name="(glimt extra)")
 
     @property
     def extra(self) -> dict[str, Any]:
@@ -140,7 +135,7 @@ class OpenRecord(Record, kw_only=True, eq=False, metaclass=_TakesAnyKey):
         try:
             record = msgspec.convert(own, cls)
         except (msgspec.ValidationError, OverflowError) as error:
-            raise _bad_header(error, where) from None
+            raise json_error(error, where=where) from None
         record._extra = {key: value for key, value in values.items() if key not in own}
         record._header = header
         return record

@@ -23,10 +23,10 @@ MAX_HEADER_BYTES = 16 << 20
 R = TypeVar("R", bound="Record")
 
 if TYPE_CHECKING:
-    _Hidden = Any
+    HiddenField = Any
 else:
 
-    class _Hidden:
+    class HiddenField:
         """Type of the fields of a `Record` that are not part of the message."""
 
 
@@ -44,9 +44,9 @@ class Record(msgspec.Struct, kw_only=True, eq=False):
     typ: ClassVar[str] = ""
 
     # Fields of a Struct can be filled from the wire. These have a type that no JSON value fits.
-    _header: _Hidden = msgspec.field(default=b"", name="(glimt header)")
-    _payload: _Hidden = msgspec.field(default=None, name="(glimt payload)")
-    _array: _Hidden = msgspec.field(default=None, name="(glimt array)")
+    _header: HiddenField = msgspec.field(default=b"", name="(glimt header)")
+    _payload: HiddenField = msgspec.field(default=None, name="(glimt payload)")
+    _array: HiddenField = msgspec.field(default=None, name="(glimt array)")
 
     @property
     def extra(self) -> dict[str, Any]:
@@ -159,7 +159,8 @@ def json_view(part: Buffer, *, where: str) -> memoryview:
 
 def json_error(error: Exception, *, where: str) -> DecodeError:
     """Return the `DecodeError` for what msgspec found wrong with a JSON part."""
-    return DecodeError(f"bad header ({error})", where=where)
+    text = str(error)  # may quote a value as long as the message
+    return DecodeError(f"bad header ({text if len(text) < 300 else f'{text[:140]}…{text[-140:]}'})", where=where)
 
 
 def header_kind(part: Buffer, *, where: str) -> str:

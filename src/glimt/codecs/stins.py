@@ -14,9 +14,10 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from glimt.codecs.open_record import OpenRecord
 from glimt.codecs.pixels import decode_pixels, encode_pixels
 from glimt.codecs.protocol import PacketKind, SingleMessageAssembler, WireProtocol
-from glimt.codecs.record import Record, decode_header, header_kind, json_error, json_view
+from glimt.codecs.record import decode_header, header_kind, json_error, json_view
 from glimt.model.errors import DecodeError
 from glimt.model.frame import check_array
 
@@ -27,7 +28,7 @@ TYP = "STINS"
 COMPRESSIONS = ("none", "lz4", "bslz4")
 
 
-class StinsStart(Record, kw_only=True):
+class StinsStart(OpenRecord, kw_only=True, eq=False):
     """Start of a series.
 
     Attributes
@@ -68,7 +69,7 @@ class StinsStart(Record, kw_only=True):
         return record
 
 
-class StinsImage(Record, kw_only=True):
+class StinsImage(OpenRecord, kw_only=True, eq=False):
     """One frame.
 
     Attributes
@@ -146,7 +147,7 @@ class StinsImage(Record, kw_only=True):
         return [] if self._payload is None and self._array is None else [("data", self.data)]
 
 
-class StinsEnd(Record, kw_only=True):
+class StinsEnd(OpenRecord, kw_only=True, eq=False):
     """End of a series."""
 
     typ: ClassVar[str] = TYP

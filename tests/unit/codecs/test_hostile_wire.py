@@ -115,12 +115,7 @@ def test_no_pickle_but_plain_data_is_read_in_a_message(name: str) -> None:
         assert error is not None, label
 
 
-QUOTES_ALL = pytest.mark.xfail(reason="glimt.codecs.record.json_error quotes a wrong value in full", strict=True)
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=QUOTES_ALL) if name in ("dectris-v1", "eiger-legacy") else name for name in NAMES]
-)
+@pytest.mark.parametrize("name", NAMES)
 def test_an_error_quotes_little_of_what_was_sent(name: str) -> None:
     for message in SERIES[name]:
         for attack in wrong_types(message, values=("x" * 100_000,)):
