@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from glimt.app.record import Recording, RecordOptions
 from glimt.app.replay import ReplayOptions, replay
@@ -110,6 +108,8 @@ def record_simulation(
     ------
     UsageError, StoreError
         The simulator does not run, or the capture cannot be written.
+    KeyboardInterrupt
+        ``should_stop`` said so.
     """
     # The recording binds and the simulator connects: so a free port is found without a race.
     options = RecordOptions(
@@ -120,20 +120,35 @@ def record_simulation(
         bind=True,
         timeout_s=_SILENCE_S,
         mode="overwrite",
-        n_frames=None,
     )
     with (
         Recording(options, progress=progress) as recording,
-        _simulator(simulation, recording.address, paths) as process,
+        _simulator(simulation, recording.address, paths) as simulator,
     ):
-        recording.run(lambda: should_stop() or process.poll() not in {None, 0})
-        if not recording.account.n_ended and not should_stop():
-            raise UsageError(f"the simulator sent no whole series: {_complaint(process)}")
+        recording.run(lambda: should_stop() or simulator.has_failed())
+        if should_stop():
+            raise KeyboardInterrupt
+        if not recording.account.n_ended:
+            raise UsageError(f"the simulator sent no whole series; its last words: {simulator.last_words()}")
     return recording
 
 
+@dataclass(frozen=True, slots=True)
+class _SimulatorProcess:
+    process: subprocess.Popen[bytes]
+    complaints: IO[bytes]
+
+    def has_failed(self) -> bool:
+        return self.process.poll() not in {None, 0}
+
+    def last_words(self) -> str:
+        self.complaints.seek(0)
+        lines = self.complaints.read().decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else f"it ended with code {self.process.poll()}"
+
+
 @contextmanager
-def _simulator(simulation: Simulation, address: str, paths: DemoPaths) -> Iterator[subprocess.Popen[bytes]]:
+def _simulator(simulation: Simulation, address: str, paths: DemoPaths) -> Iterator[_SimulatorProcess]:
     command = [
         sys.executable, "-m", "glimt", "simulate", "stins", "--connect",
         "--address", address,
@@ -141,35 +156,20 @@ def _simulator(simulation: Simulation, address: str, paths: DemoPaths) -> Iterat
         "--frames", str(simulation.n_frames),
         "--rate", str(simulation.rate_hz),
         "--filename", str(paths.raw),
+        "--timeout", str(_SILENCE_S),
     ]  # fmt: skip
     with tempfile.TemporaryFile() as complaints:
-        # A group of its own: Ctrl-C goes to this process, which tells the simulator by ending it.
+        # A process group of its own: Ctrl-C is for the demonstration, which then ends the simulator.
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=complaints, process_group=0
         )
-        process.stderr = complaints
         try:
-            yield process
-            with_patience(process)
+            yield _SimulatorProcess(process, complaints)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_EXIT_S)
         finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
-
-
-def with_patience(process: subprocess.Popen[bytes]) -> None:
-    """Wait for a process that has done its work, a few seconds at most."""
-    deadline = time.monotonic() + _EXIT_S
-    while process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.01)
-
-
-def _complaint(process: subprocess.Popen[bytes]) -> str:
-    """Return the last line that the simulator wrote."""
-    assert process.stderr is not None
-    process.stderr.seek(0)
-    lines = process.stderr.read().decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else f"it ended with code {process.poll()}"
+            process.kill()
+            process.wait()
 
 
 def analyze(paths: DemoPaths, *, worker: str, reducer: str, n_workers: int = 1) -> RunReport:

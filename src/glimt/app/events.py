@@ -14,9 +14,6 @@ from glimt.pipeline.failure import describe_exception, user_trace
 from glimt.pipeline.join import Joined, SourceAccount, join
 from glimt.sources.capture import CaptureReader
 
-_PLAIN_ITEMS = 4000
-"""Small events that a worker process reads one by one before it imports the compiled scanner."""
-
 
 class ReplayEvents(Protocol):
     """Events to replay."""
@@ -183,11 +180,9 @@ class BlockReader:
         self._paths = paths
         self._times = times
         self._readers: dict[int, CaptureReader] = {}
-        self._n_read = 0
 
     def __call__(self, block: Block) -> Iterator[EventData]:
         """Yield the events of a block."""
-        self._n_read += block.n_events
         messages = [self._messages(index, part) for index, part in enumerate(block.parts) if part is not None]
         accounts = [SourceAccount("") for _ in messages]
         if len(messages) == 1:
@@ -209,5 +204,5 @@ class BlockReader:
         reader = self._readers.get(index)
         if reader is None:
             reader = self._readers[index] = CaptureReader(self._paths[index], times=self._times)
-        reader.select(*part, patience=_PLAIN_ITEMS if self._n_read < _PLAIN_ITEMS else 0)
+        reader.select(*part)
         return reader.messages()

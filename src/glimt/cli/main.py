@@ -8,6 +8,7 @@ import sys
 import typer
 
 from glimt.cli.convert import convert
+from glimt.cli.demo import demo
 from glimt.cli.record import record
 from glimt.cli.replay import replay
 from glimt.cli.simulate import simulate
@@ -24,6 +25,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(replay)
+app.command()(demo)
 app.command()(record)
 app.command()(convert)
 app.add_typer(simulate, name="simulate")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from glimt.cli.amounts import size_text, parse_shape
+from glimt.cli.amounts import parse_shape, size_text
 from glimt.cli.stop_signals import stop_on_signals
 
 simulate = typer.Typer(
@@ -34,6 +34,7 @@ def stins(
     filename: Annotated[str, typer.Option(help="What the header says where raw data go; nothing is written.")] = "",
     seed: Annotated[int, typer.Option(help="The same seed gives the same frames.", min=0)] = 0,
     series: Annotated[int, typer.Option(help="How many series; 0 repeats until Ctrl-C.", min=0)] = 1,
+    timeout: Annotated[float | None, typer.Option(help="Give up if nobody receives for so long [s].")] = None,
 ) -> None:
     """Send series of frames over ZeroMQ PUSH: a powder ring that moves, rings that stay, spots, and photon noise.
 
@@ -50,6 +51,7 @@ def stins(
         filename=filename,
         seed=seed,
         n_series=series,
+        timeout_s=timeout,
     )
     with stop_on_signals() as stop, StinsSimulator(detector, address=address, bind=not connect) as simulator:
         simulator.draw()

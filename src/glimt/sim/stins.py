@@ -52,6 +52,8 @@ class StinsDetector:
         The same seed gives the same frames, byte for byte.
     n_series : int
         0 repeats until it is stopped.
+    timeout_s : float or None
+        Give up if nobody receives for so long; without it, wait.
 
     Raises
     ------
@@ -67,12 +69,15 @@ class StinsDetector:
     filename: str = ""
     seed: int = 0
     n_series: int = 1
+    timeout_s: float | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.rate_hz < float("inf"):
             raise UsageError(f"rate {self.rate_hz} Hz: 0 (as fast as possible) or more is needed")
         if self.n_frames < 0 or self.n_series < 0:
             raise UsageError("numbers of frames and series cannot be negative; 0 means without end")
+        if self.timeout_s is not None and not self.timeout_s > 0:
+            raise UsageError(f"timeout {self.timeout_s} s: a positive number of seconds is needed")
         if self.compression not in COMPRESSIONS:
             raise UsageError(f"compression {self.compression[:40]!r} is not one of {', '.join(COMPRESSIONS)}")
 
@@ -152,6 +157,11 @@ class StinsSimulator:
         ----------
         stop : Event, optional
             Once set, the series ends after the current frame, with its end message.
+
+        Raises
+        ------
+        UsageError
+            Nobody received for ``timeout_s``.
         """
         stop = stop or threading.Event()
         self.draw()
@@ -200,7 +210,8 @@ class StinsSimulator:
 
     def _send(self, parts: list[Any], stop: threading.Event, *, patience_s: float = 0.0) -> bool:
         """Send a message when the receiver takes it; False if it did not before ``stop`` and the patience after it."""
-        patience = patience_s
+        patience, waited_since = patience_s, time.monotonic()
+        timeout_s = self.detector.timeout_s
         while True:
             try:
                 self._socket.send_multipart(parts, zmq.NOBLOCK, copy=False)
@@ -209,6 +220,8 @@ class StinsSimulator:
                     if patience <= 0:
                         return False
                     patience -= _SLICE_MS * 1e-3
+                if timeout_s is not None and time.monotonic() - waited_since >= timeout_s:
+                    raise UsageError(f"nobody received on {self.address} for {timeout_s:g} s") from None
                 self._socket.poll(_SLICE_MS, zmq.POLLOUT)
             else:
                 self._message_number += 1

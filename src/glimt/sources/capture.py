@@ -15,7 +15,9 @@ from glimt.codecs.capture import (
     GzipWindow,
     ItemError,
     ItemLayout,
+    Run,
     Window,
+    find_run,
     message_from_layout,
     open_window,
     parse_time,
@@ -28,17 +30,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from glimt.codecs.capture.scan import ScanTable
-
 IntArray = npt.NDArray[np.int64]
 
-_PLAIN_ITEMS = 2000
-"""Items read one by one before the compiled scanner is worth its import."""
-_PLAIN_BATCH = 256
 _CHUNK = 4 << 20
-"""How much the scanner is given at once [bytes]."""
+"""How much is looked at for a run of alike items at once, at most [bytes]."""
+_FIRST_CHUNK = 1 << 16
 _LARGE_ITEM = 1 << 16
 """From this size on [bytes] items are read one by one: their frames go straight from the file to their own bytes."""
+_MAX_WAIT = 1 << 10
+"""Where runs are short, up to so many items are read one by one before the next is looked for."""
+_PLAIN_BATCH = 256
 
 
 def _with_time(message: InternalWorkerMessage, when: datetime | None) -> InternalWorkerMessage:
@@ -64,12 +65,6 @@ class ExtentBatch(NamedTuple):
     when_ns: IntArray
 
 
-class _Scanned(NamedTuple):
-    buffer: bytes
-    base: int
-    table: ScanTable
-
-
 class CaptureReader:
     """Reads one capture, plain or compressed with gzip, without ever holding more than a few megabytes and one event.
 
@@ -79,8 +74,6 @@ class CaptureReader:
         The file.
     times : bool
         Parse the items' time stamps too.
-    patience : int
-        Items to read one by one before the compiled scanner is worth its import.
     window : Window, optional
         Where the bytes are, if not in the file; ``path`` then only names them.
 
@@ -92,12 +85,9 @@ class CaptureReader:
         While reading: the file is truncated, damaged or not a capture. Everything before that was delivered.
     """
 
-    def __init__(
-        self, path: Path, *, times: bool = False, patience: int = _PLAIN_ITEMS, window: Window | None = None
-    ) -> None:
+    def __init__(self, path: Path, *, times: bool = False, window: Window | None = None) -> None:
         self.path = path
         self._times = times
-        self._patience = patience
         self._offset = 0
         self._stop: int | None = None
         self._last_event: int | None = None
@@ -128,10 +118,11 @@ class CaptureReader:
     def messages(self) -> Iterator[InternalWorkerMessage]:
         """Yield every item as a message; a second call goes on where the first stopped."""
         for found in self._items():
-            if isinstance(found, ItemLayout):
-                yield self._message(found)
+            if isinstance(found, Run):
+                messages = self._run_messages(found)
+                yield from map(_with_time, messages, self._run_times(found)) if self._times else messages
             else:
-                yield from self._scanned_messages(found)
+                yield self._message(found)
 
     def extents(self) -> Iterator[Extent]:
         """Yield number and place of every event; payloads of large frames are skipped, not read."""
@@ -155,28 +146,28 @@ class CaptureReader:
             if plain:
                 yield ExtentBatch(*np.array(plain, np.int64).T)
                 plain = []
-            if not isinstance(found, ItemLayout):
-                events = found.table.events
-                times = np.full(len(events), -1, np.int64)
+            if isinstance(found, Run):
+                n_items = len(found.event_numbers)
+                offsets = found.offset + found.size * np.arange(n_items)
+                times = np.full(n_items, -1, np.int64)
                 if self._times:
-                    stamps = zip(events[:, 5].tolist(), events[:, 6].tolist(), strict=True)
-                    times[:] = [time_ns(self._time(found, at, length)) if at >= 0 else -1 for at, length in stamps]
-                yield ExtentBatch(events[:, 2], events[:, 0] + found.base, events[:, 1] + found.base, times)
+                    times[:] = [time_ns(when) for when in self._run_times(found)]
+                yield ExtentBatch(found.event_numbers, offsets, offsets + found.size, times)
         if plain:
             yield ExtentBatch(*np.array(plain, np.int64).T)
         if damage is not None:
             raise damage
 
-    def _items_until_damage(self) -> Iterator[ItemLayout | _Scanned | CaptureError]:
+    def _items_until_damage(self) -> Iterator[ItemLayout | Run | CaptureError]:
         """Yield the error too, instead of raising it: what was found before it is still to be delivered."""
         try:
             yield from self._items()
         except CaptureError as error:
             yield error
 
-    def select(self, start: int, stop: int, *, patience: int = _PLAIN_ITEMS) -> None:
+    def select(self, start: int, stop: int) -> None:
         """Go on with the items between these byte offsets, which must be item boundaries."""
-        self._offset, self._stop, self._patience = start, stop, patience
+        self._offset, self._stop = start, stop
 
     def progress(self) -> float | None:
         """Return how much of the file was read, 0 to 1; ``None`` if it cannot be known."""
@@ -186,10 +177,7 @@ class CaptureReader:
     def _layout_time(self, layout: ItemLayout) -> int:
         if layout.created is None:
             return -1
-        try:
-            return time_ns(parse_time(self._window.read(*layout.created), offset=layout.created[0]))
-        except ItemError as error:
-            raise self._error(error) from None
+        return time_ns(self._time(self._window.read(*layout.created), layout.created[0]))
 
     def _message(self, layout: ItemLayout) -> InternalWorkerMessage:
         try:
@@ -197,62 +185,73 @@ class CaptureReader:
         except ItemError as error:
             raise self._error(error) from None
 
-    def _scanned_messages(self, found: _Scanned) -> Iterator[InternalWorkerMessage]:
-        """Yield scanned events, run by run of those that have the same stream and number of frames."""
-        alike = found.table.events[:, 7]
-        borders = [*np.flatnonzero(alike == 0).tolist(), len(alike)]
-        for first, stop in itertools.pairwise(borders):
-            run = self._run(found, first, stop)
-            yield from map(_with_time, run, self._times_of(found, first, stop)) if self._times else run
-
-    def _run(self, found: _Scanned, first: int, stop: int) -> Iterator[InternalWorkerMessage]:
-        # The hot loop of replay: nothing here but slicing and making the objects of an event. Columns, because a list
-        # for each row would be a hundred thousand objects for the garbage collector to walk.
-        buffer, table = found.buffer, found.table
-        numbers = table.events[first:stop, 2].tolist()
-        self._last_event = numbers[-1]
-        if not table.events[first, 4]:
-            yield from (InternalWorkerMessage(number) for number in numbers)
+    def _run_messages(self, run: Run) -> Iterator[InternalWorkerMessage]:
+        # The hot loop of replay: nothing here but slicing and making the objects of an event.
+        buffer, size, numbers = run.buffer, run.size, run.event_numbers.tolist()
+        starts = range(0, size * len(numbers), size)
+        places = [(name, typ, [(at, at + length) for at, length in frames]) for name, typ, frames in run.streams]
+        if [len(frames) for *_, frames in places] == [2]:  # header and pixels
+            ((name, typ, ((head, head_end), (body, body_end))),) = places
+            for number, start in zip(numbers, starts, strict=True):
+                frames = [buffer[start + head : start + head_end], buffer[start + body : start + body_end]]
+                yield InternalWorkerMessage(number, {name: StreamData(typ, frames)})
             return
-        row = int(table.events[first, 3])
-        name_at, name_length, typ_at, typ_length, first_frame, n_frames = table.streams[row].tolist()
-        name = buffer[name_at : name_at + name_length].decode()
-        typ = buffer[typ_at : typ_at + typ_length].decode()
-        frames = table.frames[first_frame : first_frame + n_frames * (stop - first)].reshape(stop - first, n_frames, 2)
-        starts, ends = frames[:, :, 0], frames.sum(axis=2)
-        if n_frames == 2:
-            columns = (starts[:, 0].tolist(), ends[:, 0].tolist(), starts[:, 1].tolist(), ends[:, 1].tolist())
-            for number, start, end, start_1, end_1 in zip(numbers, *columns, strict=True):
-                yield InternalWorkerMessage(number, {name: StreamData(typ, [buffer[start:end], buffer[start_1:end_1]])})
+        for number, start in zip(numbers, starts, strict=True):
+            yield InternalWorkerMessage(
+                number,
+                {
+                    name: StreamData(typ, [buffer[start + at : start + end] for at, end in frames])
+                    for name, typ, frames in places
+                },
+            )
+
+    def _run_times(self, run: Run) -> Iterator[datetime | None]:
+        if run.created is None:
+            yield from itertools.repeat(None, len(run.event_numbers))
             return
-        for number, frame_starts, frame_ends in zip(numbers, starts, ends, strict=True):
-            places = zip(frame_starts.tolist(), frame_ends.tolist(), strict=True)
-            yield InternalWorkerMessage(number, {name: StreamData(typ, [buffer[at:end] for at, end in places])})
+        first, length = run.created
+        for at in range(first, run.size * len(run.event_numbers), run.size):
+            yield self._time(run.buffer[at : at + length], run.offset + at)
 
-    def _times_of(self, found: _Scanned, first: int, stop: int) -> Iterator[datetime | None]:
-        for created, length in found.table.events[first:stop, 5:7].tolist():
-            yield self._time(found, created, length) if created >= 0 else None
-
-    def _time(self, found: _Scanned, at: int, length: int) -> datetime:
+    def _time(self, text: bytes, offset: int) -> datetime:
         try:
-            return parse_time(found.buffer[at : at + length], offset=found.base + at)
+            return parse_time(text, offset=offset)
         except ItemError as error:
             raise self._error(error) from None
 
-    def _items(self) -> Iterator[ItemLayout | _Scanned]:
-        patience = self._patience
+    def _items(self) -> Iterator[ItemLayout | Run]:
+        chunk, wait, waited, size = _FIRST_CHUNK, 1, 0, 0
         while self._stop is None or self._offset < self._stop:
-            if patience == 0:
-                found = self._scan()
-                if found is not None:
-                    yield found
-                    continue
             layout = self._next_layout()
             if layout is None:
                 return
             yield layout
             self._last_event = layout.event_number
-            patience = max(patience - 1, 0) if layout.end - layout.offset < _LARGE_ITEM else _PLAIN_ITEMS
+            waited += 1
+            if layout.end - layout.offset != size or size >= _LARGE_ITEM or waited < wait:
+                size = layout.end - layout.offset
+                continue
+            run = self._find_run(layout, chunk)
+            waited = 0
+            if run is None:
+                wait = min(2 * wait, _MAX_WAIT)
+                continue
+            yield run
+            self._last_event = int(run.event_numbers[-1])
+            filled = run.size * (len(run.event_numbers) + 1) > len(run.buffer)
+            wait, chunk = 1, min(2 * chunk, _CHUNK) if filled else _FIRST_CHUNK
+
+    def _find_run(self, layout: ItemLayout, chunk: int) -> Run | None:
+        length = chunk if self._stop is None else min(chunk, self._stop - self._offset)
+        try:
+            item = self._window.read(layout.offset, layout.end - layout.offset)
+            buffer = self._window.read(self._offset, length)
+        except (EOFError, OSError, zlib.error):
+            return None  # read item by item up to the damage
+        run = find_run(buffer, layout, item)
+        if run is not None:
+            self._offset = run.end
+        return run
 
     def _next_layout(self) -> ItemLayout | None:
         try:
@@ -265,22 +264,6 @@ class CaptureReader:
         if layout is not None:
             self._offset = layout.end
         return layout
-
-    def _scan(self) -> _Scanned | None:
-        from glimt.codecs.capture.scan import scan  # costs 0.3 s: only for captures of many events
-
-        base = self._offset
-        length = _CHUNK if self._stop is None else min(_CHUNK, self._stop - base)
-        try:
-            self._window.forget(base)
-            buffer = self._window.read(base, length)
-        except (EOFError, OSError, zlib.error):
-            return None  # read item by item up to the damage
-        table = scan(buffer)
-        if not len(table.events):
-            return None
-        self._offset = base + int(table.events[-1, 1])
-        return _Scanned(buffer, base, table)
 
     def _error(self, error: ItemError) -> CaptureError:
         cause = f"truncated: {error.what}" if error.truncated else error.what

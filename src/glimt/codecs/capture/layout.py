@@ -1,7 +1,7 @@
 """Where things are in one item of a capture: reads the CBOR heads, skips the payloads.
 
-This is the plain twin of `glimt.codecs.capture.scan`, and what reads an item that is too large, too rare or too odd for
-it. Only what the format allows is accepted: no indefinite lengths, no nesting, no other tags.
+This is what `glimt.codecs.capture.run` is held against, and what reads every item that is not one of many alike. Only
+what the format allows is accepted: no indefinite lengths, no nesting, no other tags.
 """
 
 from __future__ import annotations
