@@ -59,7 +59,7 @@ class Unpicklable(Worker):
 
 class KilledOnce(Worker):
     def process_event(self, event, parameters=None):
-        if event.event_number == 20 and not os.path.exists("killed"):
+        if event.event_number == int(open("kill_at").read()) and not os.path.exists("killed"):
             open("killed", "w").close()
             os.kill(os.getpid(), 9)
         return super().process_event(event, parameters)
@@ -138,7 +138,13 @@ def replay(
 ) -> subprocess.CompletedProcess[str]:
     command = [GLIMT, "replay", "-w", f"worker:{worker}", "-r", f"reducer:{reducer}", *options]
     return subprocess.run(
-        command, cwd=project, env=os.environ | {"LOG_LEVEL": level}, capture_output=True, text=True, check=False
+        command,
+        cwd=project,
+        env=os.environ | {"LOG_LEVEL": level},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,  # a run always ends
     )
 
 
@@ -224,8 +230,10 @@ def test_a_result_that_cannot_be_sent_is_named(workers: str, project: Path) -> N
     assert "4 failed" in done.stderr or "5 failed" in done.stderr, "start packets go to both workers"
 
 
-def test_a_killed_worker_is_replaced_and_nothing_is_lost_or_counted_twice(project: Path) -> None:
+@pytest.mark.parametrize("event", [1, 2, 3, 20, 57, 130, 299, 301])
+def test_a_killed_worker_is_replaced_and_nothing_is_lost_or_counted_twice(event: int, project: Path) -> None:
     write_capture(project / "a.cbors", stins_messages(300))
+    (project / "kill_at").write_text(str(event))
     done = replay(project, "-f", "a.cbors", "--nworkers", "2", worker="KilledOnce")
     assert done.returncode == 0, done.stderr
     assert "was killed by SIGKILL while it had events" in done.stderr

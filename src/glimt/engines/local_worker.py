@@ -103,7 +103,7 @@ def _process(worker: WorkerRunner, block: Block, read: Callable[[Block], Iterato
     numbers: list[int] = []
     payloads: list[Any] = []
     failures: list[Failure] = []
-    process, clocked = worker.process, worker.needs_times
+    process, values, clocked = worker.hook, worker.parameters.values, worker.needs_times
     previous_ns, tick, problem = block.previous_ns, False, ""
     try:
         for index, event in enumerate(read(block), start=block.first_index):
@@ -112,7 +112,7 @@ def _process(worker: WorkerRunner, block: Block, read: Callable[[Block], Iterato
                     when_ns = time_ns(getattr(event, "created_at", None))
                     tick = worker.tick(index, when_ns, previous_ns)
                     previous_ns = when_ns
-                payload = process(event, tick)
+                payload = process(event, values, tick)
                 if payload is not None:
                     # A worker may return the same array again and again: keep what is in it now.
                     payloads.append(transfer(payload))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import multiprocessing
@@ -110,8 +111,13 @@ class WorkerProcess:
 
     def _send(self, message: Work | Change) -> None:
         self._sent.append(message)
+        self._put(message)
+
+    def _put(self, message: Work | Change | Finish) -> None:
         if self._socket is not None:
-            self._socket.send(_encode(message), copy=False)
+            # Never wait: only a worker that has died takes nothing, and what was sent to it is sent again.
+            with contextlib.suppress(zmq.Again):
+                self._socket.send(_encode(message), zmq.NOBLOCK, copy=False)
 
     def unanswered(self) -> list[Block]:
         """Return the blocks that were given and not answered."""
@@ -156,15 +162,11 @@ class WorkerProcess:
         start = self._start_block
         if start is not None and blamed is not start and Work(start) not in resend:
             # What a scan begins with is the worker's state: it is needed again, its result is not.
-            self._socket_send_only(Work(start))
+            self._put(Work(start))
+            self._next(_START_LIMIT_S)
         for message in resend:
             self._send(message)
         return blamed
-
-    def _socket_send_only(self, message: Work) -> None:
-        if self._socket is not None:
-            self._socket.send(_encode(message))
-            self._next(_START_LIMIT_S)
 
     def describe_death(self) -> str:
         """Return how the process ended, in words."""
@@ -180,8 +182,7 @@ class WorkerProcess:
 
     def finish(self) -> None:
         """Tell the worker that there are no more events."""
-        if self._socket is not None:
-            self._socket.send(_encode(Finish()))
+        self._put(Finish())
 
     def wait_until_finished(self) -> list[Failure]:
         """Wait until ``finish`` and ``close`` ran; return what they raised.

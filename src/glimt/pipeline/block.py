@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-MAX_EVENTS = 256
+MAX_EVENTS = 1024
 MAX_BYTES = 8 << 20
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from glimt.model.errors import GlimtError, UsageError, UserCodeError
-from glimt.model.event import EventData
 from glimt.pipeline.failure import Failure, describe_exception, user_trace
 from glimt.pipeline.hooks import bind_hook
 from glimt.pipeline.state import WorkerState
@@ -48,6 +47,9 @@ class WorkerRunner:
 
     Attributes
     ----------
+    hook : callable
+        The user's ``process_event``, to be called with event, parameters and tick whatever its signature; what it
+        raises is the caller's to catch and to give to `failure`.
     n_failures : int
         Calls that raised.
 
@@ -66,7 +68,7 @@ class WorkerRunner:
         if not callable(getattr(cls, "process_event", None)):
             raise UsageError(f"{self._what} has no method process_event(self, event, parameters=None)")
         self._worker = make_instance(cls, parameters, self._context, WorkerState(name), what=self._what)
-        self._process = bind_hook(
+        self.hook = bind_hook(
             self._worker.process_event, ("event", "parameters", "tick"), what=f"{self._what}.process_event"
         )
         self._clock: TickClock | None = None
@@ -79,16 +81,12 @@ class WorkerRunner:
         """Whether the worker asks for ticks, which need the events' times."""
         return self._clock is not None
 
-    def process(self, event: EventData, tick: bool = False) -> Any:
-        """Run ``process_event`` and return what it returns; whatever it raises is the caller's to catch."""
-        return self._process(event, self.parameters.values, tick)
-
     def tick(self, index: int, when_ns: int, previous_ns: int) -> bool:
         """Tell whether an event ticks; see `TickClock.tick`. Raises what ``get_tick_interval`` raises."""
         return self._clock is not None and self._clock.tick(index, when_ns, previous_ns)
 
     def failure(self, error: Exception, event_number: int) -> Failure:
-        """Count and describe what `process` or `tick` raised."""
+        """Count and describe what `hook` or `tick` raised."""
         self.n_failures += 1
         return Failure.from_exception(error, event_number=event_number, hook=f"{self._what}.process_event")
 

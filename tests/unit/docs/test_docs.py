@@ -71,6 +71,7 @@ def run_session(commands: list[str], folder: Path) -> list[str]:
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "COLUMNS": "100",
+        "PYTHONUNBUFFERED": "1",  # both streams in the order in which a terminal shows them
     }
     environment.pop("LOG_LEVEL", None)
     done = subprocess.run(
@@ -157,8 +158,7 @@ def test_every_wire_protocol_has_a_page_and_is_in_the_list(name: str) -> None:
     protocol: WireProtocol = importlib.import_module(f"glimt.codecs.{name}").PROTOCOL
     assert f"`{protocol.typ}`" in page.read_text()
     listed = (DOCS / "reference" / "protocols.md").read_text()
-    assert f"({name}.md)" in listed
-    assert f"`{protocol.typ}`" in listed
+    assert f"({name}.md) | `{protocol.name}` | `{protocol.typ}` |" in listed
 
 
 def documented_modules() -> set[str]:
