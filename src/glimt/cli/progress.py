@@ -58,8 +58,16 @@ class ProgressDisplay:
         self._began = self._shown = time.monotonic()
         if self._bar is not None:
             self._bar.start()
+            sys.breakpointhook = self._break
         return self
+
+    def _break(self, *arguments: Any, **keywords: Any) -> Any:
+        """Clear the terminal for the debugger that ``breakpoint()`` in the user's code opens."""
+        self.__exit__()
+        self._bar = None
+        return sys.__breakpointhook__(*arguments, **keywords)
 
     def __exit__(self, *_: Any) -> None:
         if self._bar is not None:
             self._bar.stop()
+            sys.breakpointhook = sys.__breakpointhook__

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from glimt.codecs import (
     albaem,
     contrast,
@@ -17,6 +19,7 @@ from glimt.codecs import (
 )
 from glimt.codecs.protocol import WireProtocol
 from glimt.model.errors import UsageError
+from glimt.model.event import StreamData
 
 PROTOCOLS: dict[str, WireProtocol] = {
     module.PROTOCOL.name: module.PROTOCOL
@@ -63,3 +66,33 @@ def protocol_of_type(typ: str) -> WireProtocol:
             return protocol
     known = sorted({protocol.typ for protocol in PROTOCOLS.values()})
     raise UsageError(f"no protocol has stream data of type {typ!r}; there are: {', '.join(known)}")
+
+
+def parse(stream: StreamData) -> Any:
+    """Decode what one stream contributed to an event, whatever its protocol.
+
+    Parameters
+    ----------
+    stream : StreamData
+        Such as ``event.streams["xrd"]``; its ``typ`` says which protocol it speaks.
+
+    Returns
+    -------
+    Record
+        The protocol's start, data or end packet, such as `glimt.codecs.stins.StinsImage`.
+
+    Raises
+    ------
+    DecodeError
+        The frames break the protocol.
+    UsageError
+        No protocol has this ``typ``. (PandABox text, ``PCAP_RAW``, is understood from its start packet on only: see
+        `glimt.codecs.pandabox_text`.)
+    """
+    protocol = _BY_TYPE.get(stream.typ)
+    if protocol is None:
+        protocol = protocol_of_type(stream.typ)
+    return protocol.decode(stream.frames)
+
+
+_BY_TYPE = {typ: protocol_of_type(typ) for typ in {protocol.typ for protocol in PROTOCOLS.values()}}

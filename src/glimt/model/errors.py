@@ -34,16 +34,21 @@ class CaptureError(DecodeError):
     path : str
         The file.
     offset : int
-        Byte offset of the item that could not be read (in the decompressed stream for ``.gz``).
+        Byte offset of what could not be read (in the decompressed stream for ``.gz``).
+    good_bytes : int
+        Up to this byte the capture is good: cut there, it is whole.
     last_event : int or None
         Event number of the last item that was read whole, ``None`` if there was none.
     """
 
-    def __init__(self, what: str, *, path: str, offset: int, last_event: int | None) -> None:
-        good = "no event before it is readable" if last_event is None else f"last good event is {last_event}"
+    def __init__(self, what: str, *, path: str, offset: int, good_bytes: int, last_event: int | None) -> None:
+        good = "no event before it is readable"
+        if last_event is not None:
+            good = f"last good event is {last_event}, which ends at byte {good_bytes}"
         super().__init__(f"{what} at byte {offset}; {good}", where=path)
         self.path = path
         self.offset = offset
+        self.good_bytes = good_bytes
         self.last_event = last_event
 
 

@@ -270,7 +270,9 @@ class CaptureReader:
         return self._failure(cause, error.offset)
 
     def _failure(self, what: str, offset: int) -> CaptureError:
-        return CaptureError(what, path=str(self.path), offset=offset, last_event=self._last_event)
+        return CaptureError(
+            what, path=str(self.path), offset=offset, good_bytes=self._offset, last_event=self._last_event
+        )
 
     def __enter__(self) -> CaptureReader:
         return self
