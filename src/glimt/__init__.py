@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from glimt.codecs.registry import parse
     from glimt.kernels.azimuthal import AzimuthalIntegrator
     from glimt.model.event import EventData, InternalWorkerMessage, ResultData, StreamData
-    from glimt.model.geometry import Poni
+    from glimt.model.geometry import Detector, Poni
     from glimt.model.parameters import BinaryParameter, BoolParameter, FloatParameter, IntParameter, StrParameter
     from glimt.model.poni_text import read_poni
     from glimt.stores.hdf5 import Hdf5Store
@@ -23,6 +23,7 @@ __all__ = [
     "AzimuthalIntegrator",
     "BinaryParameter",
     "BoolParameter",
+    "Detector",
     "EventData",
     "FloatParameter",
     "Hdf5Store",
@@ -42,6 +43,7 @@ _HOMES = {
     "AzimuthalIntegrator": "glimt.kernels.azimuthal",
     "BinaryParameter": _PARAMETERS,
     "BoolParameter": _PARAMETERS,
+    "Detector": "glimt.model.geometry",
     "EventData": _EVENT,
     "FloatParameter": _PARAMETERS,
     "Hdf5Store": "glimt.stores.hdf5",

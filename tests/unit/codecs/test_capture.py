@@ -4,6 +4,7 @@ import gzip
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from glimt.codecs.capture import BytesWindow, GzipWindow, ItemError, decode_item, encode_item, open_window, read_layout
@@ -99,4 +100,15 @@ def test_damaged_compression_is_raised_where_it_is_met(tmp_path: Path) -> None:
     window = open_window(path)
     with pytest.raises(EOFError):
         window.read(0, 4000)
+    window.close()
+
+
+def test_what_lies_before_damaged_compression_can_be_read(tmp_path: Path) -> None:
+    content = np.random.default_rng(1).bytes(100_000)
+    path = tmp_path / "cut.cbors.gz"
+    path.write_bytes(gzip.compress(content)[:60_000])
+    window = open_window(path)
+    assert window.read(0, 50_000) == content[:50_000]
+    with pytest.raises(EOFError):
+        window.read(50_000, 50_000)
     window.close()

@@ -129,9 +129,10 @@ class GzipWindow:
 
     def _fill(self, end: int) -> None:
         while self._failure is None and self._start + len(self._kept) < end:
-            # A step at a time: what an item announces is not allocated before it is seen to exist.
+            # A step at a time: what an item announces is not allocated before it is seen to exist. read1, because read
+            # loses what it has when it meets damage.
             try:
-                data = self._stream.read(min(_GZIP_STEP, end - self._start - len(self._kept)))
+                data = self._stream.read1(min(_GZIP_STEP, end - self._start - len(self._kept)))
             except (EOFError, OSError, zlib.error) as error:
                 self._failure = error
                 return
