@@ -51,4 +51,4 @@ def prepare_process() -> None:
     root.setLevel(level)
     for noisy in ("numba", "matplotlib", "h5py", "asyncio"):  # DEBUG is for the user's analysis, not for these
         logging.getLogger(noisy).setLevel(max(logging.getLevelName(level), logging.WARNING))
-    install_aliases()
+    install_aliases({"dranspose.replay": "glimt.app.dranspose_replay"})

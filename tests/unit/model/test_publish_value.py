@@ -50,7 +50,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("value", "dtype", "shape"), CASES, ids=lambda case: repr(case)[:40])
+@pytest.mark.parametrize(("value", "dtype", "shape"), CASES, ids=lambda case: repr(case).split(" at 0x")[0][:40])
 def test_value_has_a_type_and_a_shape_and_its_elements_agree(value: Any, dtype: Any, shape: tuple[int, ...]) -> None:
     extent = hold_extent(value)()
     array = hold_array(value)()
@@ -120,7 +120,9 @@ IMPOSSIBLE = [
 ]
 
 
-@pytest.mark.parametrize(("value", "reason"), IMPOSSIBLE, ids=lambda case: repr(case)[:40])
+@pytest.mark.parametrize(
+    ("value", "reason"), IMPOSSIBLE, ids=lambda case: case if isinstance(case, str) else type(case).__name__
+)
 def test_value_that_hdf5_cannot_hold_is_refused_with_a_reason(value: Any, reason: str) -> None:
     with pytest.raises(ResultError, match=reason):
         hold_extent(value)()
