@@ -248,6 +248,7 @@ def test_events_that_kill_every_worker_are_given_up_and_named(project: Path) -> 
     assert line is not None, done.stderr
     lost = range(int(line[1]), int(line[2]) + 1)
     assert 20 in lost
+    assert f", {len(lost)} failed;" in done.stderr
     assert result(project)["results"] == [entry for entry in expected(300) if entry[0] not in lost]  # type: ignore[index]
 
 

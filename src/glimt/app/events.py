@@ -32,6 +32,10 @@ class ReplayEvents(Protocol):
         """Return how far it is, 0 to 1; ``None`` if that cannot be known."""
         ...
 
+    def fraction(self, block: Block) -> float | None:
+        """Return how far the end of a block is, 0 to 1; ``None`` if that cannot be known."""
+        ...
+
     def close(self) -> None:
         """Close the files."""
         ...
@@ -89,6 +93,12 @@ class CaptureEvents:
             return 1.0
         return min((done for reader in self._readers if (done := reader.progress()) is not None), default=None)
 
+    def fraction(self, block: Block) -> float | None:
+        """Return where in the files a block ends, 0 to 1; of compressed files, how much was read by now."""
+        ends = [part[1] for part in block.parts if isinstance(part, tuple)]
+        sizes = [path.stat().st_size for path in self._paths]
+        return self.progress() if not ends or not all(sizes) else min(1.0, max(ends) / max(sizes))
+
     def close(self) -> None:
         """Close the files."""
         self._closed = True
@@ -141,6 +151,10 @@ class SourceEvents:
         return blocks_by_value(self._generators, self.accounts, n_workers)
 
     def progress(self) -> float | None:
+        """Return ``None``: how much is to come is not known."""
+        return None
+
+    def fraction(self, block: Block) -> float | None:
         """Return ``None``: how much is to come is not known."""
         return None
 

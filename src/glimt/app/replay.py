@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +23,11 @@ from glimt.pipeline.user_class import import_class
 from glimt.pipeline.worker_runner import WorkerRunner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
+
+    from glimt.pipeline.block import Block
 
 log = logging.getLogger("glimt")
 
@@ -87,6 +90,8 @@ class Replay:
         prepare_process()
         self._options = options
         self._progress = progress
+        self._ends: deque[tuple[int, float | None]] = deque()
+        self._reduced: float | None = 0.0
         self.report = RunReport()
         self._worker_class = import_class(options.worker)
         reducer_class = import_class(options.reducer)
@@ -156,16 +161,28 @@ class Replay:
             progress=self._show_progress,
         )
         try:
-            run.run(self._events.blocks(options.n_workers))
+            run.run(self._noted(self._events.blocks(options.n_workers)))
         except WorkerDiedError as error:
             self.report.add_error(str(error))
 
+    def _noted(self, blocks: Iterator[Block]) -> Iterator[Block]:
+        """Pass blocks on, noting how far in the files each ends: it is reduced only later."""
+        for block in blocks:
+            self._ends.append((block.first_index + block.n_events, self._events.fraction(block)))
+            yield block
+
     def _show_progress(self, n_events: int) -> None:
+        while self._ends and self._ends[0][0] <= n_events:
+            self._reduced = self._ends.popleft()[1]
         if self._progress is not None:
-            self._progress(n_events, self._events.progress())
+            self._progress(n_events, self._fraction())
+
+    def _fraction(self) -> float | None:
+        return self._events.progress() if self._options.n_workers == 1 else self._reduced
 
     def _report_sources(self) -> None:
-        if not self.report.n_events and not any(account.error for account in self._events.accounts):
+        damaged = any(account.error for account in self._events.accounts)
+        if not self.report.n_events and not self.report.errors and not damaged:
             names = ", ".join(account.name for account in self._events.accounts)
             self.report.add_error(f"there are no events in {names}")
         for account in self._events.accounts:
@@ -205,7 +222,7 @@ class Replay:
             "n_results": self.reducer.n_results,
             "n_failures": self.report.n_failures,
             "errors": list(self.report.errors),
-            "fraction": self._events.progress(),
+            "fraction": self._fraction(),
         }
 
 

@@ -12,6 +12,10 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 _LINE_EVERY_S = 5.0
 
 
+def _rate(rate: float) -> str:
+    return f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}"
+
+
 class ProgressDisplay:
     """Shows how far a run is; a context manager.
 
@@ -46,13 +50,11 @@ class ProgressDisplay:
         rate = n_events / max(now - self._began, 1e-3)
         if self._bar is not None:
             total = None if fraction is None else 1.0
-            self._bar.update(
-                self._task, total=total, completed=fraction or 0, events=f"{n_events:,}", rate=f"{rate:,.0f}"
-            )
+            self._bar.update(self._task, total=total, completed=fraction or 0, events=f"{n_events:,}", rate=_rate(rate))
         elif now - self._shown >= _LINE_EVERY_S:
             self._shown = now
             part = "" if not fraction else f", {fraction:.0%}, {(now - self._began) * (1 / fraction - 1):.0f} s left"
-            print(f"{self._what}: {n_events:,} events, {rate:,.0f}/s{part}", file=sys.stderr, flush=True)
+            print(f"{self._what}: {n_events:,} events, {_rate(rate)}/s{part}", file=sys.stderr, flush=True)
 
     def __enter__(self) -> ProgressDisplay:
         self._began = self._shown = time.monotonic()

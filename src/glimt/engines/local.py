@@ -166,11 +166,11 @@ class LocalRun:
             return
         error = f"{how} twice on events {blamed.first_event} to {blamed.last_event}: they are given up"
         self._report.add_error(error)
-        failure = Failure(blamed.first_event, worker.name, error, "")
+        self._report.n_failures += blamed.n_events
         for pending in self._pending:
             if pending.block.number == blamed.number:
                 pending.waiting.discard(worker.index)
-                pending.answers[worker.index] = Done(blamed.number, failures=[failure])
+                pending.answers[worker.index] = Done(blamed.number)
 
     def _reduce(self, pending: _Pending) -> None:
         if pending.changes:
