@@ -378,3 +378,29 @@ def test_captures_with_the_same_stream_cannot_be_joined(project: Path) -> None:
     done = replay(project, "-f", "a.cbors", "-f", "b.cbors")
     assert done.returncode == 1
     assert "the captures cannot be joined: stream 'xrd' occurs twice in event 0" in done.stderr
+
+
+def test_a_trimmed_capture_counts_no_event_twice(project: Path) -> None:
+    write_capture(project / "a.cbors", stins_messages(40)[10:])
+    replay(project, "-f", "a.cbors")
+    alone = result(project)["results"]  # type: ignore[index]
+    replay(project, "-f", "a.cbors", "--nworkers", "3")
+    assert result(project)["results"] == alone  # type: ignore[index]
+    assert alone == expected(40)[9:]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_sys_exit_in_user_code_fails_its_event_and_not_the_run(workers: str, project: Path) -> None:
+    (project / "exits.py").write_text(
+        "import sys, worker\n"
+        "class Worker(worker.Worker):\n"
+        "    def process_event(self, event, parameters=None):\n"
+        "        if event.event_number == 3:\n"
+        "            sys.exit(0)\n"
+        "        return super().process_event(event, parameters)\n"
+    )
+    write_capture(project / "a.cbors", stins_messages(9))
+    done = replay(project, "-f", "a.cbors", "-w", "exits:Worker", "--nworkers", workers)
+    assert done.returncode == 1
+    assert "raised at event 3: SystemExit" in done.stderr
+    assert result(project)["results"] == [entry for entry in expected(9) if entry[0] != 3]  # type: ignore[index]

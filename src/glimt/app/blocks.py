@@ -99,13 +99,11 @@ def _cut(
 
 def blocks_of_one_file(batches: Iterator[ExtentBatch], account: SourceAccount, n_workers: int) -> Iterator[Block]:
     """Yield the blocks of a single file: nothing to join, so whole columns are cut at once."""
-    made, index, last_event, previous_ns = 0, 0, -1, -1
+    made, index, previous_ns = 0, 0, -1
     try:
         for batch in batches:
             numbers = batch.event_numbers
-            starts = np.flatnonzero(numbers <= np.concatenate(((last_event,), numbers[:-1])))
-            if index == 0:
-                starts = np.union1d(starts, (0,))
+            starts = np.flatnonzero(numbers == 0)
             is_start = set(starts.tolist())
             borders = np.append(starts, len(numbers)).tolist()
             row = 0
@@ -130,6 +128,5 @@ def blocks_of_one_file(batches: Iterator[ExtentBatch], account: SourceAccount, n
                 account.n_events += stop - row
                 previous_ns = int(batch.when_ns[stop - 1])
                 row = stop
-            last_event = int(numbers[-1])
     except DecodeError as error:
         account.error = error

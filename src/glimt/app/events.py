@@ -191,7 +191,7 @@ class BlockReader:
     """
 
     def __init__(self, paths: list[Path], *, times: bool) -> None:
-        self._paths = paths
+        self._paths = [path.absolute() for path in paths]  # user code may change the folder
         self._times = times
         self._readers: dict[int, CaptureReader] = {}
 

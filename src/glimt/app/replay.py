@@ -6,6 +6,7 @@ import contextlib
 import logging
 from collections import deque
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from glimt.app.events import BlockReader, CaptureEvents, ReplayEvents, SourceEvents
@@ -38,7 +39,7 @@ class ReplayOptions:
 
     Attributes
     ----------
-    worker, reducer : str or class
+    worker, reducer : str
         As ``module.path:Class``.
     files : list of Path
         Captures; joined by event number.
@@ -147,7 +148,7 @@ class Replay:
         spec = WorkerSpec(
             prepare=prepare_process,
             worker_class=options.worker,
-            descriptions=self._descriptions,
+            describe=partial(_describe, options.worker, options.reducer),
             data=self._parameters.data(),
             read=BlockReader(options.files, times=self._needs_times),
         )
@@ -224,6 +225,10 @@ class Replay:
             "errors": list(self.report.errors),
             "fraction": self._fraction(),
         }
+
+
+def _describe(worker: str, reducer: str) -> list[Any]:
+    return described_parameters(import_class(worker), import_class(reducer))
 
 
 def replay(options: ReplayOptions) -> RunReport:

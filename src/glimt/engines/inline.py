@@ -92,7 +92,10 @@ def _run(
                 continue
             # Not the worker's own object: it may go on using that.
             result = ResultData(event.event_number, name, content_hash, transfer(payload))
-        except Exception as error:  # user code, or a result that cannot be sent: its event failed, the run goes on
+        except (
+            Exception,
+            SystemExit,
+        ) as error:  # user code, or a result that cannot be sent: its event failed, the run goes on
             report.add_failure(worker.failure(error, event.event_number))
             continue
         failure = reduce(result)

@@ -112,6 +112,7 @@ class LocalRun:
     def _run(self, blocks: Iterator[Block]) -> None:
         began = time.monotonic()
         self._reducer.start_timer()
+        completed = False
         try:
             self._fill(blocks)
             while self._pending:
@@ -119,9 +120,11 @@ class LocalRun:
                 while self._pending and not self._pending[0].waiting:
                     self._reduce(self._pending.popleft())
                     self._fill(blocks)
+            completed = True
         finally:
             self._reducer.stop_timer()
-            self._finish_workers()
+            if completed:  # otherwise, as after Ctrl-C, they are busy with events that nobody waits for
+                self._finish_workers()
             for failure in (self._reducer.finish(), self._reducer.close()):
                 if failure is not None:
                     self._report.add_failure(failure)

@@ -12,10 +12,10 @@ import msgspec
 import zmq
 
 from glimt.engines.messages import Change, Done, Finish, Finished, Ready, Refused, ToWorker, Work
-from glimt.model.errors import DecodeError, GlimtError, UserCodeError
+from glimt.model.errors import GlimtError, UserCodeError
 from glimt.model.event import EventData, time_ns
 from glimt.pipeline.block import Block
-from glimt.pipeline.failure import Failure
+from glimt.pipeline.failure import Failure, describe_exception
 from glimt.pipeline.parameter_set import ParameterSet
 from glimt.pipeline.result_codec import encode_result, transfer
 from glimt.pipeline.user_class import import_class
@@ -32,8 +32,8 @@ class WorkerSpec:
         Called first: sets up logging and import names as in the process that started it.
     worker_class : str
         As ``module.path:Class``.
-    descriptions : list
-        Descriptions of all parameters.
+    describe : callable
+        Returns the descriptions of all parameters; called after ``prepare``, since they may be of a user's own class.
     data : dict of str to bytes
         Parameter values in wire form.
     read : callable
@@ -42,7 +42,7 @@ class WorkerSpec:
 
     prepare: Callable[[], None]
     worker_class: str
-    descriptions: list[Any]
+    describe: Callable[[], list[Any]]
     data: dict[str, bytes]
     read: Callable[[Block], Iterator[EventData]]
 
@@ -66,7 +66,7 @@ def _serve(spec: WorkerSpec, name: str, socket: zmq.Socket[bytes]) -> None:
     decoder = msgspec.msgpack.Decoder(ToWorker)
     try:
         spec.prepare()
-        parameters = ParameterSet(spec.descriptions, spec.data)
+        parameters = ParameterSet(spec.describe(), spec.data)
         worker = WorkerRunner(import_class(spec.worker_class), name=name, parameters=parameters)
     except GlimtError as error:
         trace = error.trace if isinstance(error, UserCodeError) else ""
@@ -96,7 +96,8 @@ def _receive(socket: zmq.Socket[bytes]) -> bytes | None:
     if parent is not None:
         poller.register(parent.sentinel, zmq.POLLIN)
     events = dict(poller.poll())
-    return socket.recv() if socket in events else None
+    orphaned = parent is not None and parent.sentinel in events
+    return socket.recv() if socket in events and not orphaned else None
 
 
 def _process(worker: WorkerRunner, block: Block, read: Callable[[Block], Iterator[EventData]]) -> Done:
@@ -117,8 +118,15 @@ def _process(worker: WorkerRunner, block: Block, read: Callable[[Block], Iterato
                     # A worker may return the same array again and again: keep what is in it now.
                     payloads.append(transfer(payload))
                     numbers.append(event.event_number)
-            except Exception as error:  # user code, or a result that cannot be sent: its event failed, the run goes on
+            except (
+                Exception,
+                SystemExit,
+            ) as error:  # user code, or a result that cannot be sent: its event failed, the run goes on
                 failures.append(worker.failure(error, event.event_number))
-    except DecodeError as error:
+    except GlimtError as error:
         problem = str(error)
+    except Exception as error:
+        problem = (
+            f"{worker.name} cannot read events {block.first_event} to {block.last_event}: {describe_exception(error)}"
+        )
     return Done(block.number, worker.parameters.content_hash, numbers, encode_result(payloads), failures, problem)

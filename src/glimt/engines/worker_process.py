@@ -7,6 +7,7 @@ import dataclasses
 import logging
 import multiprocessing
 import signal
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ log = logging.getLogger("glimt")
 
 _START_LIMIT_S = 120.0
 _FINISH_LIMIT_S = 600.0
+_STEP_S = 1.0
 
 _encode = msgspec.msgpack.Encoder().encode
 _decoder = msgspec.msgpack.Decoder(FromWorker)
@@ -76,7 +78,7 @@ class WorkerProcess:
             target=run_worker,
             args=(dataclasses.replace(self._spec, data=self._base), self.name, address),
             name=self.name,
-            daemon=True,
+            daemon=False,  # a user's worker may have processes of its own
         )
         self._process.start()
 
@@ -105,8 +107,6 @@ class WorkerProcess:
 
     def work(self, block: Block) -> None:
         """Give a block."""
-        if block.is_start:
-            self._start_block = block
         self._send(Work(block))
 
     def _send(self, message: Work | Change) -> None:
@@ -131,6 +131,8 @@ class WorkerProcess:
         while self._sent:
             sent = self._sent.popleft()
             if isinstance(sent, Work):
+                if sent.block.is_start:
+                    self._start_block = sent.block
                 break
             self._base.update(sent.values)
         return message
@@ -160,7 +162,7 @@ class WorkerProcess:
         self.start(self._base)
         self.wait_until_ready()
         start = self._start_block
-        if start is not None and blamed is not start and Work(start) not in resend:
+        if start is not None and first is not None and not first.is_start:
             # What a scan begins with is the worker's state: it is needed again, its result is not.
             self._put(Work(start))
             self._next(_START_LIMIT_S)
@@ -220,9 +222,17 @@ class WorkerProcess:
         poller = zmq.Poller()
         poller.register(socket, zmq.POLLIN)
         poller.register(process.sentinel, zmq.POLLIN)
-        poller.poll(int(limit_s * 1000))
-        # What a process said before it ended is still there.
-        return _decoder.decode(socket.recv()) if socket.poll(0) else None
+        until = time.monotonic() + limit_s
+        # In steps: a process that the worker forked keeps the sentinel from telling that the worker is gone.
+        while not socket.poll(0) and process.is_alive() and (left := until - time.monotonic()) > 0:
+            poller.poll(int(min(left, _STEP_S) * 1000))
+        # What a process said before it ended may still be on its way.
+        patience_ms = 0 if process.is_alive() else 200
+        return _decoder.decode(socket.recv()) if socket.poll(patience_ms) else None
+
+    def is_alive(self) -> bool:
+        """Tell whether the process runs."""
+        return self._process is not None and self._process.is_alive()
 
     def register(self, poller: zmq.Poller) -> tuple[Any, Any]:
         """Wait for this worker too; return what the poller will name it by."""
@@ -237,5 +247,8 @@ def wait_for_any(workers: Iterable[WorkerProcess]) -> list[WorkerProcess]:
     """Wait until workers have an answer or have died; return them."""
     poller = zmq.Poller()
     names = [(worker, *worker.register(poller)) for worker in workers]
-    ready = dict(poller.poll())
-    return [worker for worker, socket, sentinel in names if socket in ready or sentinel in ready]
+    while True:
+        ready = dict(poller.poll(int(_STEP_S * 1000)))
+        found = [worker for worker, socket, _ in names if socket in ready or not worker.is_alive()]
+        if found:
+            return found

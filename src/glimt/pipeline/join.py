@@ -35,7 +35,7 @@ class Joined(NamedTuple, Generic[T]):
     parts : list
         What each source has, in the order of the sources; ``None`` where it has nothing.
     is_start : bool
-        A source begins a scan with this event: it goes to every worker.
+        A scan begins with this event, its number is 0: it goes to every worker.
     """
 
     event_number: int
@@ -107,7 +107,8 @@ class _Cursor(Generic[T]):
         self.account.n_events += 1
         scan, last = self.key
         number = self.item.event_number
-        self.is_start = number <= last or last < 0
+        # Only event 0 holds start packets. The first event of a trimmed capture is data: sent to all it counts twice.
+        self.is_start = number == 0
         self.key = (scan + 1 if number <= last else scan, number)
 
 

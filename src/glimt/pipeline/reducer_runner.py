@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from glimt.pipeline.parameter_set import ParameterSet
 
 _DEFAULT_DELAY_S = 1.0
+_LONGEST_DELAY_S = 3600.0
 
 
 class ReducerRunner:
@@ -65,7 +67,7 @@ class ReducerRunner:
         """Run ``process_result``; the result must share nothing with the worker."""
         try:
             self._process(result, self.parameters.values)
-        except Exception as error:  # user code: this result failed, the run goes on
+        except (Exception, SystemExit) as error:  # user code: this result failed, the run goes on
             return Failure.from_exception(error, event_number=result.event_number, hook=f"{self._what}.process_result")
         self.n_results += 1
         return None
@@ -82,8 +84,10 @@ class ReducerRunner:
             while not self._stop_timer.wait(delay):
                 try:
                     asked = timer(self.parameters.values)
-                    delay = _DEFAULT_DELAY_S if asked is None else max(float(asked), 0.0)
-                except Exception as error:  # user code: the timer goes on, once a second
+                    delay = _DEFAULT_DELAY_S if asked is None else min(max(float(asked), 0.0), _LONGEST_DELAY_S)
+                    if math.isnan(delay):
+                        raise ValueError("timer must return seconds, got nan")
+                except (Exception, SystemExit) as error:  # user code: the timer goes on, once a second
                     self._on_failure(Failure.from_exception(error, event_number=-1, hook=f"{self._what}.timer"))
                     delay = _DEFAULT_DELAY_S
 
@@ -110,7 +114,7 @@ class ReducerRunner:
             return None
         try:
             bind_hook(method, (name,), what=f"{self._what}.{hook}")(argument)
-        except Exception as error:  # user code
+        except (Exception, SystemExit) as error:  # user code
             return Failure.from_exception(error, event_number=-1, hook=f"{self._what}.{hook}")
         return None
 

@@ -41,7 +41,7 @@ def import_class(path: str) -> Any:
         raise UserCodeError(
             f"{module_name} imports {missing!r}, which is not installed in this environment", trace=user_trace(error)
         ) from error
-    except Exception as error:  # importing runs the user's code
+    except (Exception, SystemExit) as error:  # importing runs the user's code
         raise UserCodeError(
             f"importing {module_name} raised {describe_exception(error)}", trace=_import_trace(error)
         ) from error
@@ -59,7 +59,7 @@ def import_class(path: str) -> Any:
     return found
 
 
-def _import_trace(error: Exception) -> str:
+def _import_trace(error: BaseException) -> str:
     if isinstance(error, SyntaxError) and error.filename:
         return f'  File "{error.filename}", line {error.lineno}\n    {(error.text or "").strip()}'
     return user_trace(error)

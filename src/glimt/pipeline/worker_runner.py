@@ -29,7 +29,7 @@ def make_instance(cls: Any, parameters: ParameterSet, context: dict[str, Any], s
         return construct(parameters.values, context, state)
     except GlimtError:
         raise
-    except Exception as error:  # user code
+    except (Exception, SystemExit) as error:  # user code
         raise UserCodeError(f"making {what} raised {describe_exception(error)}", trace=user_trace(error)) from error
 
 
@@ -85,7 +85,7 @@ class WorkerRunner:
         """Tell whether an event ticks; see `TickClock.tick`. Raises what ``get_tick_interval`` raises."""
         return self._clock is not None and self._clock.tick(index, when_ns, previous_ns)
 
-    def failure(self, error: Exception, event_number: int) -> Failure:
+    def failure(self, error: BaseException, event_number: int) -> Failure:
         """Count and describe what `hook` or `tick` raised."""
         self.n_failures += 1
         return Failure.from_exception(error, event_number=event_number, hook=f"{self._what}.process_event")
@@ -104,7 +104,7 @@ class WorkerRunner:
             return None
         try:
             bind_hook(method, (name,), what=f"{self._what}.{hook}")(argument)
-        except Exception as error:  # user code
+        except (Exception, SystemExit) as error:  # user code
             self.n_failures += 1
             return Failure.from_exception(error, event_number=-1, hook=f"{self._what}.{hook}")
         return None

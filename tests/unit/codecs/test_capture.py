@@ -99,7 +99,7 @@ def test_damaged_compression_is_raised_where_it_is_met(tmp_path: Path) -> None:
     path.write_bytes(gzip.compress(b"abc" * 1000)[:-12])
     window = open_window(path)
     with pytest.raises(EOFError):
-        window.read(0, 4000)
+        window.holds(0, 4000)
     window.close()
 
 
@@ -108,7 +108,8 @@ def test_what_lies_before_damaged_compression_can_be_read(tmp_path: Path) -> Non
     path = tmp_path / "cut.cbors.gz"
     path.write_bytes(gzip.compress(content)[:60_000])
     window = open_window(path)
-    assert window.read(0, 50_000) == content[:50_000]
+    assert content.startswith(window.read(0, 100_000))
+    assert len(window.read(0, 100_000)) > 59_000
     with pytest.raises(EOFError):
-        window.read(50_000, 50_000)
+        window.holds(0, 100_000)
     window.close()

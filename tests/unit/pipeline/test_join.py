@@ -46,9 +46,11 @@ def test_the_end_is_the_end_of_the_longest() -> None:
     assert accounts[0].describe_gaps() == "2 to 4"
 
 
-def test_first_items_are_starts_even_when_late() -> None:
+def test_only_event_0_is_a_start_so_that_no_data_are_sent_twice() -> None:
     joined, _ = run(items(0, 1, 2, 3), items(2, 3))
-    assert [event.is_start for event in joined] == [True, False, True, False]
+    assert [event.is_start for event in joined] == [True, False, False, False]
+    joined, _ = run(items(100, 101))
+    assert [event.is_start for event in joined] == [False, False]
 
 
 def test_a_number_that_falls_begins_another_scan_in_every_source() -> None:

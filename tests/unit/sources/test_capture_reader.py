@@ -102,7 +102,7 @@ def test_a_truncated_capture_gives_all_whole_events_then_the_offset_and_the_last
 def test_a_cut_gzip_file_names_the_file(tmp_path: Path) -> None:
     path = write_capture(tmp_path / "a.cbors.gz", stins_messages(30))
     os.truncate(path, path.stat().st_size - 20)
-    with pytest.raises(CaptureError, match=r"a.cbors.gz: cannot be read .*at byte"):
+    with pytest.raises(CaptureError, match=r"a.cbors.gz: (cannot be read|truncated).*at byte"):
         read_all(path)
 
 

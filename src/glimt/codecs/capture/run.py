@@ -14,6 +14,8 @@ import numpy.typing as npt
 
 from glimt.codecs.capture.layout import ItemLayout, StreamLayout
 
+_TAG_OF_TWO_BYTES = 0xD9
+_ARRAYS = (0x82, 0x83)
 _EMBEDDED = 24  # smaller event numbers are part of their head byte
 
 
@@ -80,7 +82,10 @@ def find_run(buffer: bytes, model: ItemLayout, item: bytes) -> Run | None:
     n_items = len(buffer) // size
     if n_items == 0 or model.event_number < _EMBEDDED:
         return None
-    number_at, number_width = _event_number_place(item)
+    place = _event_number_place(item)
+    if place is None:
+        return None
+    number_at, number_width = place
     free = [(number_at, number_width)]
     free += [(at - model.offset, length) for stream in model.streams for at, length in stream.frames]
     if model.created is not None:
@@ -107,10 +112,11 @@ def find_run(buffer: bytes, model: ItemLayout, item: bytes) -> Run | None:
     return Run(buffer, model.end, size, numbers[:, 0].astype(np.int64), streams, created)
 
 
-def _event_number_place(item: bytes) -> tuple[int, int]:
-    """Return where in an item the argument of its event number lies, and its width [bytes]."""
+def _event_number_place(item: bytes) -> tuple[int, int] | None:
+    """Return where in an item the argument of its event number lies, and its width; None if heads are not the usual."""
     head = 0
-    while item[head] >> 5 == 6:  # tags, each with two bytes of argument
+    while item[head] == _TAG_OF_TWO_BYTES:
         head += 3
-    head += 1  # the array
-    return head + 1, 1 << (item[head] - _EMBEDDED)
+    if item[head] not in _ARRAYS or not _EMBEDDED <= item[head + 1] < _EMBEDDED + 4:
+        return None
+    return head + 2, 1 << (item[head + 1] - _EMBEDDED)

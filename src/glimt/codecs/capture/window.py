@@ -8,6 +8,8 @@ import zlib
 from pathlib import Path
 from typing import Protocol
 
+from glimt.model.errors import UsageError
+
 _GZIP_STEP = 1 << 20
 
 
@@ -144,7 +146,7 @@ class GzipWindow:
         """Return ``length`` bytes from ``offset``; fewer only where the data end."""
         end = offset + length
         self._fill(end)
-        if self._failure is not None and self._start + len(self._kept) < end:
+        if self._failure is not None and self._start + len(self._kept) <= offset:
             raise self._failure
         first = offset - self._start
         return bytes(memoryview(self._kept)[first : first + length])
@@ -185,7 +187,13 @@ def open_window(path: Path) -> Window:
     ------
     OSError
         The file cannot be opened or read.
+    UsageError
+        It is a pipe or a device.
     """
+    if not path.is_dir() and path.exists() and not path.is_file():
+        raise UsageError(
+            f"{path} is a pipe or device; a capture must be a file (one compressed with gzip is read as it is)"
+        )
     with path.open("rb") as stream:
         compressed = stream.read(2) == b"\x1f\x8b"
     return GzipWindow(path) if compressed else FileWindow(path)
