@@ -73,7 +73,7 @@ def convert_recording(
     UsageError, StoreError
         A file cannot be read or written.
     """
-    if output.exists() and output.samefile(recording):
+    if output.exists() and recording.exists() and output.samefile(recording):
         raise UsageError(f"{output} is the recording itself; choose another name for the capture")
     numbering = SeriesNumbering(protocol)
     report = ConversionReport(numbering.account)

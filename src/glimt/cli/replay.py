@@ -61,8 +61,12 @@ def replay(
     with run.live_view() as server:
         if server is not None:
             print(f"live view on {server.url}", file=sys.stderr)
-        with display:
-            report = run.run()
+        try:
+            with display:
+                report = run.run()
+        except KeyboardInterrupt:
+            print(_summary(run.report), file=sys.stderr)
+            raise
         print(_summary(report), file=sys.stderr)
         if keep_alive:
             print("the live view stays; Ctrl-C ends it", file=sys.stderr)
