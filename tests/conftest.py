@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,9 @@ from hypothesis import settings
 # Time is not what the property tests are about: the machines are shared, and the first example compiles the kernels.
 settings.register_profile("glimt", deadline=None)
 settings.load_profile("glimt")
+
+# A shell that runs the tests in the background makes them deaf to Ctrl-C, and with them every process they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -116,7 +116,7 @@ def test_without_a_receiver_a_timeout_is_an_error() -> None:
 
 
 def test_a_series_longer_than_the_pool_goes_around(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("glimt.sim.stins.MAX_POOL_FRAMES", 3)
+    monkeypatch.setattr("glimt.sim.picture_pool.MAX_POOL_FRAMES", 3)
     with (
         running(StinsDetector((8, 8), rate_hz=0, n_frames=7)) as (simulator, _),
         receiver(simulator.address) as socket,

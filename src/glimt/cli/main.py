@@ -9,9 +9,11 @@ import typer
 
 from glimt.cli.convert import convert
 from glimt.cli.demo import demo
+from glimt.cli.doctor import doctor
 from glimt.cli.record import record
 from glimt.cli.replay import replay
 from glimt.cli.simulate import simulate
+from glimt.cli.status import status
 from glimt.model.errors import GlimtError, UserCodeError
 
 _INTERRUPTED = 130
@@ -29,6 +31,8 @@ app.command()(demo)
 app.command()(record)
 app.command()(convert)
 app.add_typer(simulate, name="simulate")
+app.command()(status)
+app.command()(doctor)
 
 
 @app.callback()

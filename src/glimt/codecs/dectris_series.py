@@ -42,5 +42,5 @@ class SeriesAssembler:
         if kind is PacketKind.START:
             self._series_id = series_id
         elif self._series_id not in (None, series_id):
-            kind, frame_number = PacketKind.OTHER, None
-        return [Packet(kind, list(parts), frame_number)]
+            return [Packet(PacketKind.OTHER, list(parts), is_stale=True)]
+        return [Packet(kind, list(parts), frame_number, frame_number)]  # DECTRIS counts every series from 0

@@ -37,11 +37,18 @@ class Packet(msgspec.Struct, frozen=True):
         The parts that `StreamData.frames` of the event will hold.
     frame_number : int or None
         The protocol's own running number of a data packet, ``None`` where the protocol has none.
+    index_in_series : int or None
+        Position of a data packet in its series, from 0, where the protocol tells it beside ``frame_number``: the
+        first ``frame_number`` of the series is then known even if the packet that had it is lost.
+    is_stale : bool
+        The packet, of kind ``OTHER``, is what was left of an older series when a new one began.
     """
 
     kind: PacketKind
     frames: list[Any]
     frame_number: int | None = None
+    index_in_series: int | None = None
+    is_stale: bool = False
 
 
 class Assembler(Protocol):

@@ -7,7 +7,6 @@ Source: dranspose 0.2.0 (``dranspose.data.stream1``) and MAX IV's streaming-rece
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import msgspec
@@ -16,7 +15,7 @@ import numpy.typing as npt
 
 from glimt.codecs.open_record import OpenRecord
 from glimt.codecs.pixels import decode_pixels, encode_pixels
-from glimt.codecs.protocol import PacketKind, SingleMessageAssembler, WireProtocol
+from glimt.codecs.protocol import Packet, PacketKind, WireProtocol
 from glimt.codecs.record import decode_header, header_kind, json_error, json_view
 from glimt.model.errors import DecodeError
 from glimt.model.frame import check_array
@@ -209,11 +208,29 @@ def encode(record: StinsRecord) -> list[bytes]:
     return record.to_frames()
 
 
-def _classify(parts: Sequence[Any]) -> tuple[PacketKind, int | None]:
-    record = decode(parts)
-    if isinstance(record, StinsImage):
-        return PacketKind.DATA, record.frame
-    return (PacketKind.START if isinstance(record, StinsStart) else PacketKind.END), None
+class StinsAssembler:
+    """Assembler of STINS: every message is one packet.
+
+    ``msg_number`` runs on over header and images, so that it tells where in its series an image stands, whatever
+    number its first frame had. A message with a smaller one than the last header is what an aborted series left in a
+    queue: it becomes a packet of kind ``OTHER``, which is counted and is no event.
+    """
+
+    def __init__(self) -> None:
+        self._start_number: int | None = None
+
+    def push(self, parts: Sequence[Buffer]) -> list[Packet]:
+        """Return the message as its one packet."""
+        record = decode(parts)
+        if isinstance(record, StinsStart):
+            self._start_number = record.msg_number
+            return [Packet(PacketKind.START, list(parts))]
+        index = None if self._start_number is None else record.msg_number - self._start_number - 1
+        if index is not None and index < -1:
+            return [Packet(PacketKind.OTHER, list(parts), is_stale=True)]
+        if isinstance(record, StinsImage):
+            return [Packet(PacketKind.DATA, list(parts), record.frame, index)]
+        return [Packet(PacketKind.END, list(parts))]
 
 
-PROTOCOL = WireProtocol("stins", TYP, decode, encode, partial(SingleMessageAssembler, _classify))
+PROTOCOL = WireProtocol("stins", TYP, decode, encode, StinsAssembler)

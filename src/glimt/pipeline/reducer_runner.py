@@ -36,11 +36,17 @@ class ReducerRunner:
         Its ``values`` are what the hooks are given.
     on_failure : callable
         Called with the `Failure` of a ``timer`` that raised, from the timer's thread.
+    context : dict, optional
+        What the constructor is given as ``context``: lives as long as the process, over several objects of the class.
+    url : str
+        Where results are sent; empty in replay.
 
     Attributes
     ----------
     n_results : int
         Results that ``process_result`` took.
+    reducer : object
+        The user's.
 
     Raises
     ------
@@ -48,17 +54,25 @@ class ReducerRunner:
         The class has no ``process_result``, or cannot be made.
     """
 
-    def __init__(self, cls: Any, *, parameters: ParameterSet, on_failure: Callable[[Failure], None]) -> None:
+    def __init__(
+        self,
+        cls: Any,
+        *,
+        parameters: ParameterSet,
+        on_failure: Callable[[Failure], None],
+        context: dict[str, Any] | None = None,
+        url: str = "",
+    ) -> None:
         self.parameters = parameters
         self.n_results = 0
         self._on_failure = on_failure
-        self._context: dict[str, Any] = {}
+        self._context: dict[str, Any] = {} if context is None else context
         self._what = getattr(cls, "__qualname__", str(cls))
         if not callable(getattr(cls, "process_result", None)):
             raise UsageError(f"{self._what} has no method process_result(self, result, parameters=None)")
-        self._reducer = make_instance(cls, parameters, self._context, ReducerState(), what=self._what)
+        self.reducer = make_instance(cls, parameters, self._context, ReducerState(url=url), what=self._what)
         self._process = bind_hook(
-            self._reducer.process_result, ("result", "parameters"), what=f"{self._what}.process_result"
+            self.reducer.process_result, ("result", "parameters"), what=f"{self._what}.process_result"
         )
         self._stop_timer = threading.Event()
         self._timer: threading.Thread | None = None
@@ -74,7 +88,7 @@ class ReducerRunner:
 
     def start_timer(self) -> None:
         """Start calling the optional ``timer``, in a thread of its own: it returns the seconds to its next call."""
-        method = getattr(self._reducer, "timer", None)
+        method = getattr(self.reducer, "timer", None)
         if method is None:
             return
         timer = bind_hook(method, ("parameters",), what=f"{self._what}.timer")
@@ -109,7 +123,7 @@ class ReducerRunner:
         return self._optional("close", self._context, "context")
 
     def _optional(self, hook: str, argument: Any, name: str) -> Failure | None:
-        method = getattr(self._reducer, hook, None)
+        method = getattr(self.reducer, hook, None)
         if method is None:
             return None
         try:
@@ -120,6 +134,6 @@ class ReducerRunner:
 
     def tree(self) -> tuple[Mapping[str, Any], AbstractContextManager[Any]]:
         """Return what the reducer publishes, and the lock to hold while reading it."""
-        published = getattr(self._reducer, "publish", None)
-        lock = getattr(self._reducer, "publish_rlock", None)
+        published = getattr(self.reducer, "publish", None)
+        lock = getattr(self.reducer, "publish_rlock", None)
         return (published if isinstance(published, dict) else {}), lock or contextlib.nullcontext()

@@ -11,6 +11,8 @@ from glimt.pipeline.state import WorkerState
 from glimt.pipeline.ticks import TickClock
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from glimt.pipeline.parameter_set import ParameterSet
 
 
@@ -44,6 +46,10 @@ class WorkerRunner:
         Name of the worker.
     parameters : ParameterSet
         Its ``values`` are what the hooks are given.
+    context : dict, optional
+        What the constructor is given as ``context``: lives as long as the process, over several objects of the class.
+    tags : sequence of str
+        What kinds of events it takes.
 
     Attributes
     ----------
@@ -59,15 +65,23 @@ class WorkerRunner:
         The class has no ``process_event``, or cannot be made.
     """
 
-    def __init__(self, cls: Any, *, name: str, parameters: ParameterSet) -> None:
+    def __init__(
+        self,
+        cls: Any,
+        *,
+        name: str,
+        parameters: ParameterSet,
+        context: dict[str, Any] | None = None,
+        tags: Sequence[str] = ("generic",),
+    ) -> None:
         self.name = name
         self.n_failures = 0
         self.parameters = parameters
-        self._context: dict[str, Any] = {}
+        self._context: dict[str, Any] = {} if context is None else context
         self._what = getattr(cls, "__qualname__", str(cls))
         if not callable(getattr(cls, "process_event", None)):
             raise UsageError(f"{self._what} has no method process_event(self, event, parameters=None)")
-        self._worker = make_instance(cls, parameters, self._context, WorkerState(name), what=self._what)
+        self._worker = make_instance(cls, parameters, self._context, WorkerState(name, list(tags)), what=self._what)
         self.hook = bind_hook(
             self._worker.process_event, ("event", "parameters", "tick"), what=f"{self._what}.process_event"
         )

@@ -1,0 +1,1 @@
+"""A live run: put together from a beamline file, steered, and described."""

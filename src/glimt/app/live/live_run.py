@@ -1,0 +1,258 @@
+"""A live run in several processes: makes the roles of a beamline file, starts and steers them."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import secrets
+import sys
+import threading
+import uuid
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
+from types import TracebackType
+from typing import Any, Self
+
+from glimt.app.beamline import Beamline
+from glimt.app.live.open_intake import OpenIntake
+from glimt.app.live.scan_output import WriteOutput
+from glimt.app.live.spill import OpenSpill
+from glimt.app.process import prepare_process
+from glimt.app.result_log import OpenLog
+from glimt.codecs.registry import protocol_named
+from glimt.engines.ingester import IngesterRole, run_ingester
+from glimt.engines.live_messages import BeginScan, SetValues, StopScan
+from glimt.engines.live_reducer import ReducerRole, run_reducer
+from glimt.engines.live_worker import WorkerRole, run_worker
+from glimt.engines.placement import Placement
+from glimt.engines.supervisor import INGESTER, REDUCER, RoleState, Supervisor
+from glimt.pipeline.failure import Failure
+from glimt.pipeline.parameter_file import read_parameters
+from glimt.pipeline.parameter_set import ParameterSet, described_parameters
+from glimt.pipeline.user_class import import_class
+
+log = logging.getLogger("glimt")
+
+_SCANS_A_PROCESS = 1_000_000
+_SHOWN_FAILURES = 10
+_SHOWN_TRACES = 3
+
+
+class LiveRun:
+    """One run of a beamline file; a context manager that starts and ends its processes.
+
+    Parameters
+    ----------
+    beamline : Beamline
+        What to run.
+    placement : Placement
+        Where.
+    serve_view : callable, optional
+        In the reducer's process, given an object with a method ``tree``: returns a context manager that shows it.
+
+    Attributes
+    ----------
+    parameters : ParameterSet
+        Descriptions and newest values.
+    report : dict
+        The newest report of the ingester.
+    failures : list of str
+        The first calls of user code that raised, one line each.
+    n_failures : dict of str to int
+        By role.
+    remarks : list of str
+        What the operator was told.
+
+    Raises
+    ------
+    UsageError, UserCodeError, ParameterError
+        A class, a parameter or the trigger map cannot be used.
+    """
+
+    def __init__(
+        self,
+        beamline: Beamline,
+        placement: Placement,
+        *,
+        serve_view: Callable[[Any], AbstractContextManager[Any]] | None = None,
+    ) -> None:
+        self.beamline = beamline
+        self.placement = placement
+        self._prepare = partial(prepare_role, str(beamline.pipeline.path), beamline.log.level)
+        self._prepare()
+        describe = partial(describe_parameters, beamline.pipeline.worker, beamline.pipeline.reducer)
+        given = read_parameters(beamline.pipeline.parameter_file) if beamline.pipeline.parameter_file else {}
+        self.parameters = ParameterSet(describe(), given | beamline.parameters)
+        self.slots = beamline.engine.worker_tags
+        self.report: dict[str, Any] = {}
+        self.failures: list[str] = []
+        self.n_failures: dict[str, int] = {}
+        self.remarks: list[str] = []
+        self._describe = describe
+        self._serve_view = serve_view
+        self._token = secrets.token_bytes(32)
+        self._version = 0
+        self._ingesters = itertools.count()
+        self._lock = threading.Lock()
+        self._reported = threading.Condition()
+        self._addresses = {name: placement.address(name) for name in (INGESTER, REDUCER)}
+        self._supervisor = Supervisor(
+            placement,
+            {
+                INGESTER: (self._ingester_role, run_ingester),
+                REDUCER: (self._reducer_role, run_reducer),
+                **{slot: (partial(self._worker_role, slot), run_worker) for slot in self.slots},
+            },
+            token=self._token,
+            on_failure=self._take_failures,
+            on_remark=self._take_remark,
+            on_report=self._take_report,
+        )
+
+    @property
+    def roles(self) -> dict[str, RoleState]:
+        """What is known about each process."""
+        return self._supervisor.roles
+
+    def _ingester_role(self) -> IngesterRole:
+        streams = [(name, protocol_named(each.protocol).typ) for name, each in self.beamline.streams.items()]
+        return IngesterRole(
+            token=self._token,
+            address=self._addresses[INGESTER],
+            control_address=self._supervisor.address,
+            prepare=self._prepare,
+            open_intake=OpenIntake(self.beamline),
+            open_spill=OpenSpill(self.beamline.output.spill_folder, streams),
+            slots=self.slots,
+            queue_bytes=self.beamline.queue_bytes,
+            share_memory=self.placement.shares_memory,
+            data=self.parameters.data(),
+            version=self._version,
+            first_scan=next(self._ingesters) * _SCANS_A_PROCESS,
+        )
+
+    def _reducer_role(self) -> ReducerRole:
+        output = self.beamline.output
+        return ReducerRole(
+            token=self._token,
+            address=self._addresses[REDUCER],
+            control_address=self._supervisor.address,
+            prepare=self._prepare,
+            reducer_class=self.beamline.pipeline.reducer,
+            describe=self._describe,
+            open_log=OpenLog(output.journal_folder if output.journal else None),
+            serve=self._serve_view,
+            write_output=WriteOutput(output, self.beamline.name) if output.file is not None else None,
+        )
+
+    def _worker_role(self, slot: str) -> WorkerRole:
+        return WorkerRole(
+            slot=slot,
+            tags=tuple(sorted(self.slots[slot])),
+            token=self._token,
+            ingester_address=self._addresses[INGESTER],
+            control_address=self._supervisor.address,
+            prepare=self._prepare,
+            worker_class=self.beamline.pipeline.worker,
+            describe=self._describe,
+            share_memory=self.placement.shares_memory,
+        )
+
+    # What roles say, in the supervisor's thread -----------------------------------------------------------------
+
+    def _take_report(self, report: dict[str, Any]) -> None:
+        with self._reported:
+            self.report = report
+            self._reported.notify_all()
+
+    def _take_remark(self, remark: str) -> None:
+        self.remarks.append(remark)
+        log.warning("%s", remark)
+
+    def _take_failures(self, role: str, failures: list[Failure], n_failures: int) -> None:
+        before = sum(self.n_failures.values())
+        self.n_failures[role] = self.n_failures.get(role, 0) + n_failures
+        for number, failure in enumerate(failures, start=before):
+            if number < _SHOWN_FAILURES:
+                self.failures.append(f"{role}: {failure}")
+            if number < _SHOWN_TRACES and failure.trace:
+                log.error("%s: %s\n%s", role, failure, failure.trace)
+            elif number < _SHOWN_FAILURES:
+                log.error("%s: %s", role, failure)
+            elif number == _SHOWN_FAILURES:
+                log.error("further failures are counted, not shown")
+
+    # What the operator wants ------------------------------------------------------------------------------------
+
+    def begin_scan(self, trigger_map: bytes, *, all_wrap: bool) -> str:
+        """Begin a scan with a trigger map that has been checked; return its identity."""
+        scan_id = str(uuid.uuid4())
+        self._supervisor.command(BeginScan(scan_id, trigger_map, all_wrap))
+        return scan_id
+
+    def stop_scan(self) -> None:
+        """End the scan with what has come."""
+        self._supervisor.command(StopScan())
+
+    def set_parameter(self, name: str, data: bytes) -> tuple[str, int]:
+        """Change a parameter from the next event on; return the new content hash and the version.
+
+        Raises
+        ------
+        ParameterError
+            The value does not fit the parameter's description; nothing changes.
+        """
+        with self._lock:
+            self.parameters.update({name: data})
+            self._version += 1
+            self._supervisor.command(SetValues(self._version, self.parameters.data()))
+            return self.parameters.content_hash, self._version
+
+    def wait_for_report(self, condition: Callable[[dict[str, Any]], bool], limit_s: float) -> bool:
+        """Wait until a report of the ingester fulfils a condition; tell whether one did in time [s]."""
+        with self._reported:
+            return self._reported.wait_for(lambda: condition(self.report), limit_s)
+
+    def start(self) -> None:
+        """Start all processes and wait until they are there.
+
+        Raises
+        ------
+        WorkerDiedError
+            One cannot be started.
+        """
+        self._supervisor.start()
+        self._supervisor.wait_until_ready()
+
+    def close(self) -> None:
+        """End all processes."""
+        self._supervisor.close()
+        self.placement.close()
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def prepare_role(path: str, level: str) -> None:
+    """Set up a process: import path, log level (the environment's ``LOG_LEVEL`` comes first), other people's names."""
+    if path not in sys.path:
+        sys.path.insert(0, path)
+    os.environ.setdefault("LOG_LEVEL", level.upper())
+    prepare_process()
+
+
+def describe_parameters(worker: str, reducer: str) -> list[Any]:
+    """Return the descriptions of the parameters of two classes."""
+    return described_parameters(import_class(worker), import_class(reducer))

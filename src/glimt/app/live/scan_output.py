@@ -1,0 +1,67 @@
+"""What stays of a scan: the reducer's published tree and the account, in one HDF5 file."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version
+from typing import Any
+
+from glimt.app.beamline import Output
+from glimt.model.errors import StoreError
+from glimt.stores.publish_file import write_publish_file
+
+log = logging.getLogger("glimt")
+
+ACCOUNT_GROUP = "glimt"
+"""Group of the file that glimt writes beside what the reducer publishes."""
+
+
+@dataclass(frozen=True, slots=True)
+class WriteOutput:
+    """Writes the file of a scan; pickled to the reducer's process.
+
+    Attributes
+    ----------
+    output : Output
+        Where it goes.
+    name : str
+        Of the beamline.
+    """
+
+    output: Output
+    name: str
+
+    def __call__(
+        self, tree: Mapping[str, Any], lock: Any, scan_id: str, account: dict[str, Any], data: dict[str, bytes]
+    ) -> str:
+        """Write it; return why that failed, empty if it did not."""
+        date = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
+        path = self.output.file_of(scan=scan_id, date=date, name=self.name)
+        if path is None:
+            return ""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            return f"{path.parent} cannot be made: {error.strerror or error}"
+        whole = {**tree, ACCOUNT_GROUP: account_tree(scan_id, account, data)}
+        try:
+            problems = write_publish_file(whole, path, lock=lock)
+        except StoreError as error:
+            return f"{error}; it is tried again until it works"
+        for problem in problems:
+            log.warning("%s: %s", path, problem)
+        log.info("results are in %s", path)
+        return ""
+
+
+def account_tree(scan_id: str, account: dict[str, Any], data: dict[str, bytes]) -> dict[str, Any]:
+    """Return the account of a scan as a tree that HDF5 can hold."""
+    ledger: dict[str, Any] = {}
+    for stream, counts in account.items():
+        kept = {key: value for key, value in counts.items() if not isinstance(value, dict | list)}
+        ledger[stream] = kept | {"dropped": dict(counts.get("dropped", {}))}
+    values = {name: value.decode("utf-8", errors="replace") for name, value in data.items() if len(value) < 65536}
+    return {"scan_id": scan_id, "version": version("glimt"), "ledger": ledger, "parameters": values}

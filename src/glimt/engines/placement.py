@@ -1,0 +1,145 @@
+"""Where the roles of a live run are: processes of this machine, or what another placement makes of them."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import shutil
+import signal
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from multiprocessing.context import SpawnProcess
+
+_LONGEST_SOCKET_FOLDER = 70  # the system allows 108 characters for a socket's path
+
+
+class PlacedRole(Protocol):
+    """One process of a role, wherever it is."""
+
+    @property
+    def sentinel(self) -> int | None:
+        """A file descriptor that becomes readable when it ends, ``None`` if there is none."""
+        ...
+
+    def is_alive(self) -> bool:
+        """Whether it has not ended."""
+        ...
+
+    def describe_death(self) -> str:
+        """How it ended, in words."""
+        ...
+
+    def end(self, wait_s: float) -> None:
+        """Let it end by itself for so long [s], then make it end."""
+        ...
+
+
+class Placement(Protocol):
+    """Starts roles."""
+
+    shares_memory: bool
+    """Whether workers are on the ingester's machine."""
+
+    def address(self, name: str) -> str:
+        """Return the ZeroMQ address at which a role or the control process is to bind."""
+        ...
+
+    def start(self, name: str, run: Callable[[Any], None], role: Any) -> PlacedRole:
+        """Start a role: somewhere, ``run(role)`` is called."""
+        ...
+
+    def close(self) -> None:
+        """Give back what was taken for it."""
+        ...
+
+
+class LocalPlacement:
+    """Roles are processes of this machine, which talk over sockets in a folder of this user's own."""
+
+    shares_memory = True
+
+    def __init__(self) -> None:
+        folder = tempfile.gettempdir()
+        if len(folder) > _LONGEST_SOCKET_FOLDER:
+            folder = "/tmp"  # the path of a socket must be short
+        self._folder = Path(tempfile.mkdtemp(prefix="glimt-", dir=folder))
+
+    def address(self, name: str) -> str:
+        """Return an address in the private folder."""
+        return f"ipc://{self._folder}/{name}"
+
+    def start(self, name: str, run: Callable[[Any], None], role: Any) -> LocalRole:
+        """Start a process."""
+        return LocalRole(name, run, role)
+
+    def close(self) -> None:
+        """Remove the folder."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class LocalRole:
+    """A process of this machine.
+
+    Parameters
+    ----------
+    name : str
+        What it is called in process lists.
+    run : callable
+        What it does, given ``role``.
+    role : object
+        Picklable.
+    """
+
+    def __init__(self, name: str, run: Callable[[Any], None], role: Any) -> None:
+        self.name = name
+        # Spawned, not forked: threads of this process would not survive in the child, their locks would.
+        # Not a daemon: a user's worker may have processes of its own.
+        self._process: SpawnProcess = multiprocessing.get_context("spawn").Process(
+            target=_run_role, args=(run, role), name=name, daemon=False
+        )
+        self._process.start()
+
+    @property
+    def process_id(self) -> int:
+        """Of the operating system."""
+        return self._process.pid or -1
+
+    @property
+    def sentinel(self) -> int | None:
+        """Readable when it ends."""
+        return self._process.sentinel
+
+    def is_alive(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.is_alive()
+
+    def describe_death(self) -> str:
+        """How it ended, in words."""
+        code = self._process.exitcode
+        if code is None:
+            return f"{self.name} (process {self.process_id}) does not answer"
+        if code < 0:
+            return f"{self.name} (process {self.process_id}) was killed by {signal.Signals(-code).name}"
+        return f"{self.name} (process {self.process_id}) ended with exit code {code}"
+
+    def end(self, wait_s: float) -> None:
+        """Wait for its end, then kill it."""
+        self._process.join(timeout=wait_s)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join(timeout=5.0)
+        with contextlib.suppress(ValueError):  # not reaped yet: nothing more can be done here
+            self._process.close()
+
+
+def _run_role(run: Callable[[Any], None], role: Any) -> None:
+    # Ctrl-C and the end of a service are for the run, which tells its roles; a group signal must not end them first.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    run(role)

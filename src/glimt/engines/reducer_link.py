@@ -1,0 +1,94 @@
+"""The ingester's connection to the reducer: what it must know about the scan, told again to a new process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import zmq
+
+from glimt.engines.live_messages import Quit, ScanEnd, ScanStart, Values, Void, encode
+
+
+class ReducerLink:
+    """Connection to the reducer.
+
+    Parameters
+    ----------
+    context : zmq.Context
+        Of the ingester.
+    hello : bytes
+        What is said first.
+
+    Attributes
+    ----------
+    socket : zmq.Socket or None
+        To be polled, once it is registered; ``None`` before the reducer is there.
+    """
+
+    def __init__(self, context: zmq.Context[Any], hello: bytes) -> None:
+        self._context = context
+        self._hello = hello
+        self.socket: zmq.Socket[bytes] | None = None
+        self._registered: zmq.Socket[bytes] | None = None
+        self._told: list[bytes] = []
+        self._scan = -1
+
+    def connect(self, address: str, is_running: bool) -> None:
+        """Use the reducer at this address; it is told about the scan that runs, if one does."""
+        if self.socket is not None and self.socket is not self._registered:
+            self.socket.close(linger=0)
+        self.socket = self._context.socket(zmq.DEALER)
+        self.socket.setsockopt(zmq.SNDHWM, 0)
+        self.socket.setsockopt(zmq.LINGER, 2000)
+        self.socket.connect(address)
+        self.socket.send(self._hello)
+        if is_running:
+            for message in self._told:
+                self.socket.send(message)
+
+    def register(self, poller: zmq.Poller) -> None:
+        """Let a poller wait for the newest connection, if it does not yet."""
+        if self.socket is None or self.socket is self._registered:
+            return
+        if self._registered is not None:
+            poller.unregister(self._registered)
+            self._registered.close(linger=0)
+        poller.register(self.socket, zmq.POLLIN)
+        self._registered = self.socket
+
+    def receive(self) -> Iterator[bytes]:
+        """Yield the messages that are there."""
+        while self.socket is not None:
+            try:
+                yield self.socket.recv(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+
+    def begin_scan(self, start: ScanStart) -> None:
+        """Tell that a scan begins."""
+        self._scan = start.scan
+        self._told = []
+        self._tell(encode(start))
+
+    def add_version(self, values: Values) -> None:
+        """Tell parameter values that results will name."""
+        self._tell(encode(values))
+
+    def void(self, serials: list[int]) -> None:
+        """Tell serials that will never have a result."""
+        self._tell(encode(Void(self._scan, serials)))
+
+    def end_scan(self, scan: int, n_serials: int, account: dict[str, Any], *, give_up: bool = False) -> None:
+        """Tell that there is no more; ``give_up`` an output that cannot be written."""
+        self._tell(encode(ScanEnd(scan, n_serials, account, give_up)))
+
+    def _tell(self, message: bytes) -> None:
+        self._told.append(message)
+        if self.socket is not None:
+            self.socket.send(message)
+
+    def quit(self) -> None:
+        """Tell the reducer to end."""
+        if self.socket is not None:
+            self.socket.send(encode(Quit()))

@@ -1,0 +1,263 @@
+"""One scan in the ingester: its events on their way to workers and back, and the account of them."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from glimt.engines.assignment import Assignment
+from glimt.engines.event_block import QueuedEvent, pack_block
+from glimt.engines.recipients import ALL, ANY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from glimt.engines.delivery import Block, Delivery
+    from glimt.engines.event_queue import EventQueue
+    from glimt.engines.recipients import MappedEvent
+    from glimt.pipeline.ledger import DropReason, StreamLedger
+
+_LATENCIES = 2000
+
+
+class _Sent(NamedTuple):
+    """A message of events that a worker has."""
+
+    slot: str
+    block: int
+    is_last: bool
+    serials: list[int]
+    events: list[QueuedEvent]
+
+
+class ScanDispatch:
+    """Gives out the events of one scan.
+
+    Parameters
+    ----------
+    scan, scan_id : int, str
+        Its number in this run, and its identity.
+    slots : mapping of str to frozenset of str
+        Names and tags of the worker slots.
+    ledgers : sequence of StreamLedger
+        By stream index.
+    queue : EventQueue
+        Where the events are.
+    send : callable
+        Sends the parts of a message to the worker of a slot.
+    use_version : callable
+        Makes sure that the worker of a slot has a version of the parameters before what is sent to it next.
+    void : callable
+        Told the serials that will never have a result.
+
+    Attributes
+    ----------
+    n_offered, n_finished : int
+        Events given to workers, and those with which all are done.
+    n_failed : int
+        Events that failed.
+    last_offered : int
+        Number of the last event.
+    """
+
+    def __init__(
+        self,
+        scan: int,
+        scan_id: str,
+        *,
+        slots: Mapping[str, frozenset[str]],
+        ledgers: Sequence[StreamLedger],
+        queue: EventQueue,
+        send: Callable[[str, list[Any]], None],
+        use_version: Callable[[str, int], None],
+        void: Callable[[list[int]], None],
+    ) -> None:
+        self.scan, self.scan_id = scan, scan_id
+        self.n_offered = self.n_finished = self.n_failed = 0
+        self.last_offered = -1
+        self.began_ns = time.time_ns()
+        self._assignment: Assignment[QueuedEvent] = Assignment(slots)
+        self._ledgers = ledgers
+        self._queue = queue
+        self._send = send
+        self._use_version = use_version
+        self._void = void
+        self._sent: dict[int, _Sent] = {}
+        self._n_messages = 0
+        self._kept: dict[str, list[QueuedEvent]] = {}
+        self.latencies_ns: deque[int] = deque(maxlen=_LATENCIES)
+        self._version = 0
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits and nothing is with a worker or on its way to the reducer."""
+        return self._assignment.is_idle
+
+    @property
+    def n_serials(self) -> int:
+        """Deliveries so far."""
+        return self._assignment.n_serials
+
+    @property
+    def n_waiting(self) -> int:
+        """Deliveries that no worker has."""
+        return self._assignment.waiting
+
+    @property
+    def n_outstanding(self) -> int:
+        """Deliveries that are not acknowledged."""
+        return self._assignment.outstanding
+
+    def offer(self, event: QueuedEvent, *, recipients: MappedEvent | None, is_start: bool, is_end: bool) -> None:
+        """Take the next event, for the parameters that hold now.
+
+        Parameters
+        ----------
+        event : QueuedEvent
+            The event.
+        recipients : MappedEvent or None
+            Who gets it, from the trigger map. Without one, start and end go to all workers, others to one.
+        is_start, is_end : bool
+            Whether it is the streams' start or end packets.
+        """
+        event.version = self._version
+        self.n_offered += 1
+        self.last_offered = event.event_number
+        whom = recipients if recipients is not None else ALL if is_start or is_end else ANY
+        self._assignment.offer(event, n_bytes=event.n_bytes, recipients=whom, primer=is_start)
+
+    def use(self, version: int) -> None:
+        """Use these parameters for the events offered from now on."""
+        self._version = version
+
+    # Workers ------------------------------------------------------------------------------------------------
+
+    def connect(self, slot: str) -> None:
+        """Note that a slot has a new process, which has seen nothing."""
+        self._forget(slot)
+        primers = self._assignment.connect(slot)
+        for primer in primers:
+            event = primer.event if primer.streams is None else primer.event.only(primer.streams)
+            self._use_version(slot, event.version)
+            self._send(slot, self._pack(-1, event.version, [(-1, event)], is_primer=True))
+
+    def disconnect(self, slot: str) -> None:
+        """Note that the process of a slot has died."""
+        self._forget(slot)
+        self._assignment.disconnect(slot)
+        self.settle()
+
+    def retire(self, slot: str) -> None:
+        """Note that a slot will have no process any more."""
+        self._forget(slot)
+        self._assignment.retire(slot)
+        self.settle()
+
+    def _forget(self, slot: str) -> None:
+        for number in [number for number, sent in self._sent.items() if sent.slot == slot]:
+            del self._sent[number]
+        for event in self._kept.pop(slot, ()):
+            self._queue.give_back(event)
+
+    def credit(self, slot: str, max_events: int, max_bytes: int, done: int) -> None:
+        """Note that a worker has processed the message ``done`` (if not negative) and takes one more."""
+        sent = self._sent.get(done)
+        if sent is not None:
+            if not sent.is_last:
+                return  # a block of several messages: the credit comes with the last
+            self._assignment.done(slot, sent.block)
+        if max_events:
+            self._assignment.credit(slot, max_events, max_bytes)
+
+    def acknowledge(self, message: int, failed: Sequence[int], *, keeps_frames: bool) -> None:
+        """Note that the reducer has what became of a message; ``failed`` are the serials that failed."""
+        sent = self._sent.pop(message, None)
+        if sent is None:
+            return
+        if keeps_frames:
+            self._kept.setdefault(sent.slot, []).extend(sent.events)
+            for event in sent.events:
+                self._queue.keep(event)
+        self._assignment.acknowledge(sent.serials, failed)
+
+    # Messages -----------------------------------------------------------------------------------------------
+
+    def dispatch(self) -> None:
+        """Send what credits allow."""
+        while (block := self._assignment.next_block()) is not None:
+            self._send_block(block)
+
+    def _send_block(self, block: Block[QueuedEvent]) -> None:
+        run: list[Delivery[QueuedEvent]] = []
+        for delivery in block.deliveries:
+            if run and delivery.event.version != run[0].event.version:
+                self._send_run(block, run, is_last=False)
+                run = []
+            run.append(delivery)
+        self._send_run(block, run, is_last=True)
+
+    def _send_run(self, block: Block[QueuedEvent], run: list[Delivery[QueuedEvent]], *, is_last: bool) -> None:
+        """Send deliveries that are all for the same parameters."""
+        number, version = self._n_messages, run[0].event.version
+        self._n_messages += 1
+        serials, events = [one.serial for one in run], [one.event for one in run]
+        self._sent[number] = _Sent(block.slot, block.number, is_last, serials, events)
+        self._use_version(block.slot, version)
+        given = [(one.serial, one.event if one.streams is None else one.event.only(one.streams)) for one in run]
+        self._send(block.slot, self._pack(number, version, given))
+
+    def _pack(
+        self, number: int, version: int, run: Sequence[tuple[int, QueuedEvent]], *, is_primer: bool = False
+    ) -> list[Any]:
+        return pack_block(self.scan, number, version, run, memory=self._queue.outside_memory, is_primer=is_primer)
+
+    # The account --------------------------------------------------------------------------------------------
+
+    def drop_oldest(self, n_bytes: int) -> bool:
+        """Drop waiting events to make room; tell whether any was dropped."""
+        dropped = self._assignment.drop_oldest(n_bytes) > 0
+        self.settle()
+        return dropped
+
+    def stop(self) -> None:
+        """Drop what no worker has yet."""
+        self._assignment.stop()
+        self.settle()
+
+    def settle(self) -> None:
+        """Write what became of events into the account, and forget them."""
+        settled = self._assignment.settled()
+        if settled.reduced:
+            now_ns = time.time_ns()
+            add = self.latencies_ns.append
+            for event in settled.reduced:
+                add(now_ns - event.created_ns)
+                for stream, _ in event.layout:
+                    self._ledgers[stream].reduce()
+                self._queue.release(event)
+            self.n_finished += len(settled.reduced)
+        for event in (*settled.failed, *settled.given_up):
+            for stream, _ in event.layout:
+                self._ledgers[stream].fail()
+            self._queue.release(event)
+            self.n_failed += 1
+            self.n_finished += 1
+        for reason, events in settled.dropped.items():
+            for event in events:
+                self.drop(event, reason)
+                self.n_finished += 1
+        if settled.void:
+            self._void(settled.void)
+
+    def drop(self, event: QueuedEvent, reason: Any) -> None:
+        """Count an event as dropped and forget it."""
+        because: DropReason = reason
+        for stream, _ in event.layout:
+            self._ledgers[stream].drop(because)
+        self._queue.release(event)
+
+    def close(self) -> None:
+        """Free what users' objects still hold: the scan is over, their process has made them anew."""
+        for slot in list(self._kept):
+            self._forget(slot)
