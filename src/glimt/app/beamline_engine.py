@@ -96,7 +96,7 @@ class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     workers: WorkerCount | None = None
     slots: list[Slots] = []
     max_queue_bytes: ByteCount | None = None
-    max_restarts: Annotated[int, Meta(ge=0, le=1_000_000)] = 5
+    max_restarts: Annotated[int, Meta(ge=0, le=1_000_000)] = 100
     restart_window_s: Annotated[float, Meta(gt=0, le=1e6)] = 60.0
     slurm: Slurm = Slurm()
 

@@ -56,7 +56,7 @@ protocol = "stins"                      # what is sent, such as stins, dectris-v
 [engine]
 use = "local:2"                         # inline: (one process), local:N, dask://host:port or slurm:PARTITION
 # max_queue_bytes = "1 GiB"             # what all streams together may hold
-# max_restarts = 5                      # a worker that dies more often in restart_window_s is not replaced
+# max_restarts = 100                      # a worker that dies more often in restart_window_s is not replaced
 # restart_window_s = 60.0
 
 # [[engine.slots]]                      # workers by tags, instead of a number; use = "local:"

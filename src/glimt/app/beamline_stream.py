@@ -123,7 +123,7 @@ def source_options(stream: Stream) -> SourceOptions:
         bind=stream.bind,
         topic=stream.topic,
         request=stream.request,
-        timeout_s=stream.timeout_s,
+        timeout_s=stream.timeout_s if stream.transport in TRANSPORTS_OF_KEY["timeout_s"] else None,
         token=str(stream.token) or None,
         speed=stream.speed,
         rate_hz=stream.rate_hz or 0.0,

@@ -37,7 +37,7 @@ def broken_connection(name: str, stream: StreamHealth, health: Health) -> Iterat
         )
     elif connection == "lost":
         yield Finding(
-            "error",
+            "error" if stream.get("series") == "open" else "note",
             f"stream {name}: the connection to {address} is lost{reason}",
             "The sender was stopped or restarted, or the network is interrupted.",
             "Look whether the detector's server runs; glimt connects by itself when it is back.",

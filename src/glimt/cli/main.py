@@ -12,6 +12,7 @@ from glimt.cli.demo import demo
 from glimt.cli.doctor import doctor
 from glimt.cli.record import record
 from glimt.cli.replay import replay
+from glimt.cli.run import run
 from glimt.cli.simulate import simulate
 from glimt.cli.status import status
 from glimt.model.errors import GlimtError, UserCodeError
@@ -26,6 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.command()(run)
 app.command()(replay)
 app.command()(demo)
 app.command()(record)

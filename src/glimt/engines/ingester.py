@@ -120,6 +120,7 @@ class Ingester:
         self._queue = EventQueue(role.queue_bytes, self._memory, is_shared=role.share_memory)
         self._spill: Any = None
         self._dispatch: ScanDispatch | None = None
+        self._last_figures: dict[str, Any] = {}
         self._next_scan = role.first_scan
         self._scan_id = ""
         self._data, self._version = dict(role.data), role.version
@@ -153,6 +154,7 @@ class Ingester:
         self._poller = zmq.Poller()
         self._polled: set[int] = set()
         self._reported_at = 0.0
+        self._told_bad: dict[int, int] = {}
         self._quitting = False
 
     def run(self) -> None:
@@ -297,6 +299,7 @@ class Ingester:
     def _end_scan(self, now_ns: int) -> None:
         """Forget the scan: workers and reducer have finished it."""
         if self._dispatch is not None:
+            self._last_figures = self._figures(self._dispatch) | {"ended_ns": now_ns}
             self._dispatch.close()
         self._dispatch, self._finishing, self._ending_sent, self._output_problem = None, None, False, ""
         if self._spill is not None:
@@ -423,7 +426,6 @@ class Ingester:
         """Return everything that the control process shows, as plain values."""
         dispatch = self._dispatch
         intake = self._intake
-        builder = intake.builder
         state: dict[str, Any] = {
             "address": self.address,
             "n_scans": self._n_scans,
@@ -439,25 +441,25 @@ class Ingester:
             "full_s": time.monotonic() - self._full_since if self._full_since else 0.0,
             "n_ready": intake.n_ready,
             "cpu_s": time.process_time(),
-            "total_events": intake.trigger_map.n_events if intake.trigger_map is not None else None,
-            "last_built": -1 if builder is None else builder.last_number,
         }
-        if dispatch is not None:
-            latencies = sorted(dispatch.latencies_ns)
-            state |= {
-                "scan": dispatch.scan,
-                "began_ns": dispatch.began_ns,
-                "last_offered": dispatch.last_offered,
-                "n_offered": dispatch.n_offered,
-                "n_finished": dispatch.n_finished,
-                "n_failed": dispatch.n_failed,
-                "n_outstanding": dispatch.n_outstanding,
-                "n_waiting": dispatch.n_waiting,
-                "latency_s": {q: latencies[int(float(q) * len(latencies))] * 1e-9 for q in ("0.5", "0.9", "0.99")}
-                if latencies
-                else {},
-            }
-        return state
+        return state | (self._last_figures if dispatch is None else self._figures(dispatch))
+
+    def _figures(self, dispatch: ScanDispatch) -> dict[str, Any]:
+        builder = self._intake.builder
+        return {
+            "scan": dispatch.scan,
+            "began_ns": dispatch.began_ns,
+            "ended_ns": None,
+            "total_events": None if self._intake.trigger_map is None else self._intake.trigger_map.n_events,
+            "n_closed": 0 if builder is None else builder.n_events_closed,
+            "last_offered": dispatch.last_offered,
+            "n_offered": dispatch.n_offered,
+            "n_finished": dispatch.n_finished,
+            "n_failed": dispatch.n_failed,
+            "n_outstanding": dispatch.n_outstanding,
+            "n_waiting": dispatch.n_waiting,
+            "latency_s": dispatch.latency_s(),
+        }
 
     def _stream_state(self, index: int) -> dict[str, Any]:
         stream, builder = self._intake.streams[index], self._intake.builder
@@ -467,9 +469,20 @@ class Ingester:
             "is_open": stream.live.is_open,
             "held_bytes": 0 if builder is None else builder.held_bytes(index),
             "is_read": index in self._polled,
+            "n_held": 0 if builder is None else builder.n_held(index),
+            "described": stream.described,
+            "bad_messages": [list(map(bytes, parts)) for parts in stream.bad_messages]
+            if self._sends_bad(index)
+            else [],
             "address": stream.source.address,
             "source": stream.source.state(),
         }
+
+    def _sends_bad(self, index: int) -> bool:
+        """Tell whether the examples of bad messages have to be reported: once is enough."""
+        n_bad = len(self._intake.streams[index].bad_messages)
+        told, self._told_bad[index] = self._told_bad.get(index, 0), n_bad
+        return n_bad > told
 
     def _close(self) -> None:
         self._workers.quit()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 READ_MESSAGES = 256
 """Most messages taken from a source at a time: other sources, workers and the operator must be heard, too."""
 _EARLY_ITEMS = 1024
+_KEPT_BAD = 4
 
 
 class MessageSource(Protocol):
@@ -59,11 +60,22 @@ class StreamInput:
         Where its messages come from.
     when_full : str
         What happens when its events find no room: ``"block"``, ``"drop-oldest"`` or ``"spill"``.
+    describe : callable or None
+        Given the frames of a series' start packet and of a data packet, what is worth telling the operator of them, as
+        plain values; asked once a series.
+    described : dict
+        What it returned last.
+    bad_messages : list
+        The first messages that broke the protocol, for the doctor.
     """
 
     live: LiveStream
     source: MessageSource
     when_full: str = "block"
+    describe: Callable[[Sequence[Any], Sequence[Any]], dict[str, Any]] | None = None
+    described: dict[str, Any] = field(default_factory=dict)
+    bad_messages: list[list[Any]] = field(default_factory=list)
+    start_frames: Sequence[Any] | None = None
     # Explicit mode, while no scan runs: what has come of a series that began after the last scan.
     early: deque[StreamItem] = field(default_factory=deque)
     leaves_out: bool = False
@@ -127,8 +139,13 @@ class Intake:
             stream.live.ledger.refuse_bad(error)
             return 1
         if messages:
+            bad = stream.live.ledger.dropped.get("bad", 0)
             items = stream.live.push_many(messages, now_ns)
+            if len(stream.bad_messages) < _KEPT_BAD and not items:
+                _keep_bad(stream, messages, stream.live.ledger.dropped.get("bad", 0) - bad)
             if items:
+                if stream.start_frames is not None or items[0].kind is PacketKind.START:
+                    _describe(stream, items)
                 self._push(index, items, now_ns)
         return len(messages)
 
@@ -249,3 +266,20 @@ class Intake:
 def _drop(stream: StreamInput, item: StreamItem, reason: Any) -> None:
     if item.frames:  # the mark of a series that was broken off is no packet
         stream.live.ledger.drop(reason)
+
+
+def _describe(stream: StreamInput, items: Sequence[StreamItem]) -> None:
+    """Look once a series at what its header and its first frame say."""
+    for item in items:
+        if item.kind is PacketKind.START:
+            stream.start_frames = item.frames
+        elif stream.start_frames is not None:
+            if stream.describe is not None and item.kind is PacketKind.DATA:
+                stream.described = stream.describe(stream.start_frames, item.frames)
+            stream.start_frames = None
+
+
+def _keep_bad(stream: StreamInput, messages: Sequence[list[Any]], n_bad: int) -> None:
+    """Keep messages as examples, if all that came together were bad: then it is certain which ones."""
+    if n_bad == len(messages):
+        stream.bad_messages += messages[: _KEPT_BAD - len(stream.bad_messages)]

@@ -7,12 +7,16 @@ import multiprocessing
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from glimt.model.errors import GlimtError, UserCodeError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from multiprocessing.connection import Connection
     from multiprocessing.context import SpawnProcess
 
 _LONGEST_SOCKET_FOLDER = 70  # the system allows 108 characters for a socket's path
@@ -32,6 +36,11 @@ class PlacedRole(Protocol):
 
     def describe_death(self) -> str:
         """How it ended, in words."""
+        ...
+
+    @property
+    def refusal(self) -> str:
+        """Why it cannot do what it was started for, so that another would not either; empty if it did not say so."""
         ...
 
     def end(self, wait_s: float) -> None:
@@ -97,12 +106,16 @@ class LocalRole:
 
     def __init__(self, name: str, run: Callable[[Any], None], role: Any) -> None:
         self.name = name
+        self.refusal = ""
+        context = multiprocessing.get_context("spawn")
+        self._refusals, refuse = context.Pipe(duplex=False)
         # Spawned, not forked: threads of this process would not survive in the child, their locks would.
         # Not a daemon: a user's worker may have processes of its own.
-        self._process: SpawnProcess = multiprocessing.get_context("spawn").Process(
-            target=_run_role, args=(run, role), name=name, daemon=False
+        self._process: SpawnProcess = context.Process(
+            target=_run_role, args=(run, role, refuse), name=name, daemon=False
         )
         self._process.start()
+        refuse.close()
 
     @property
     def process_id(self) -> int:
@@ -121,6 +134,11 @@ class LocalRole:
     def describe_death(self) -> str:
         """How it ended, in words."""
         code = self._process.exitcode
+        with contextlib.suppress(EOFError, OSError):
+            if self._refusals.poll(0):
+                self.refusal = self._refusals.recv_bytes().decode()
+        if self.refusal:
+            return self.refusal
         if code is None:
             return f"{self.name} (process {self.process_id}) does not answer"
         if code < 0:
@@ -137,9 +155,15 @@ class LocalRole:
             self._process.close()
 
 
-def _run_role(run: Callable[[Any], None], role: Any) -> None:
+def _run_role(run: Callable[[Any], None], role: Any, refuse: Connection) -> None:
     # Ctrl-C and the end of a service are for the run, which tells its roles; a group signal must not end them first.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    run(role)
+    try:
+        run(role)
+    except GlimtError as error:
+        if isinstance(error, UserCodeError) and error.trace:
+            sys.stderr.write(f"{error.trace}\n")
+        refuse.send_bytes(str(error).encode())
+        sys.exit(1)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from glimt.pipeline.ledger import DropReason, StreamLedger
 
 _LATENCIES = 2000
+_QUANTILES = (0.5, 0.9, 0.99)
 
 
 class _Sent(NamedTuple):
@@ -256,6 +257,11 @@ class ScanDispatch:
         for stream, _ in event.layout:
             self._ledgers[stream].drop(because)
         self._queue.release(event)
+
+    def latency_s(self) -> dict[str, float]:
+        """Return quantiles of the time from receiving to reduced [s], of the newest events."""
+        found = sorted(self.latencies_ns)
+        return {str(q): found[int(q * len(found))] * 1e-9 for q in _QUANTILES} if found else {}
 
     def close(self) -> None:
         """Free what users' objects still hold: the scan is over, their process has made them anew."""

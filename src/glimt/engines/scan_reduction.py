@@ -51,13 +51,14 @@ class ResultLog(Protocol):
 class _Block:
     """A message of results until the last of them is reduced."""
 
-    __slots__ = ("answer_to", "failed", "head", "n_left")
+    __slots__ = ("answer_to", "failed", "has_known", "head", "n_left")
 
     def __init__(self, answer_to: bytes, head: ResultHead) -> None:
         self.answer_to = answer_to
         self.head = head
         self.n_left = len(head.serials)
         self.failed = list(head.failed)
+        self.has_known = False
 
 
 class ScanReduction:
@@ -117,6 +118,8 @@ class ScanReduction:
         self._policy = CheckpointPolicy()
         self._bytes_since = 0
         self._failed: set[int] = set()  # for messages that come again
+        self._restored = 0
+        self._unanswered: list[_Block] = []
         self._hooks: CheckpointHooks | None = None
         self.runner: ReducerRunner | None = None
         self._use_version(start.version)
@@ -159,7 +162,7 @@ class ScanReduction:
                 trace = error.trace if isinstance(error, UserCodeError) else ""
                 self._count(Failure(-1, "set_state", str(error), trace))
             self._order = ResultOrder(watermark)
-            self.recovered = watermark
+            self.recovered = self._restored = watermark
         for parts in messages:
             self._take(b"", unpack_results(parts))
             self.recovered = self._order.watermark
@@ -167,12 +170,12 @@ class ScanReduction:
     def add_version(self, version: int, data: dict[str, bytes]) -> None:
         """Take parameter values that results may name."""
         self._versions[version] = data
-        self._reduce()
+        self._go_on()
 
     def void(self, serials: list[int]) -> None:
         """Do not wait for these serials."""
         self._ready.extend(self._order.void(serials))
-        self._reduce()
+        self._go_on()
 
     def take(self, answer_to: bytes, head: ResultHead, parts: Sequence[bytes]) -> None:
         """Take results from a worker: the head, and the message that it was read from, without its mark."""
@@ -191,12 +194,17 @@ class ScanReduction:
         items = [(block, index) for index in range(len(head.serials))]
         self._ready.extend(order.add(head.serials, items))
         n_known = order.n_duplicates - known
-        if n_known:  # reduced already, or on the way in another message: either way not this message's to answer for
+        if n_known:
+            block.has_known = True
             block.n_left -= n_known
-            block.failed = [serial for serial in head.serials if serial in self._failed]
             if block.n_left == 0:
-                self._acknowledge(answer_to, head.block, block.failed)
+                self._unanswered.append(block)
+        self._go_on()
+
+    def _go_on(self) -> None:
         self._reduce()
+        if self._unanswered:
+            self._answer_known()
 
     def _reduce(self) -> None:
         ready, failed_call = self._ready, self._count
@@ -213,10 +221,31 @@ class ScanReduction:
                     failed_call(failure)
                     block.failed.append(serial)
             block.n_left -= 1
-            if block.failed:
-                self._failed.update(block.failed)
-            if not block.n_left:
+            if block.failed and serial in block.failed:
+                self._failed.add(serial)
+            if block.n_left:
+                continue
+            if block.has_known:
+                self._unanswered.append(block)
+            else:
                 self._acknowledge(block.answer_to, head.block, block.failed)
+
+    def _answer_known(self) -> None:
+        """Acknowledge messages with results that came before in another one, once that one is reduced.
+
+        Not sooner: the worker that sent the other one has died, and the next checkpoint forgets what still waits.
+        """
+        reduced_to = self._ready[0][0] if self._ready else self._order.watermark
+        waiting = []
+        for block in self._unanswered:
+            serials = block.head.serials
+            if max(serials) >= reduced_to:
+                waiting.append(block)
+                continue
+            forgotten = {serial for serial in block.head.failed if serial < self._restored}
+            failed = [serial for serial in serials if serial in self._failed or serial in forgotten]
+            self._acknowledge(block.answer_to, block.head.block, failed)
+        self._unanswered = waiting
 
     def _process(self, head: ResultHead, index: int, payload: bytes) -> Failure | None:
         number = head.event_numbers[index]

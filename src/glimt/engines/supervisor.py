@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 log = logging.getLogger("glimt")
 
 INGESTER, REDUCER = "ingester", "reducer"
-_QUIET_LIMIT_S = 5.0
 _FAST_DEATHS = 5
 """So many processes in a row that die before they say a word mean that the next would, too."""
 _LONGEST_PAUSE_S = 5.0
+_KEPT_BEATS = 256
 
 
 @dataclass(slots=True)
@@ -59,6 +59,8 @@ class RoleState:
         How the last of them ended.
     is_retired : bool
         It is not restarted any more.
+    history : deque
+        When (monotonic) [s] and what it told, the newest last: a minute or so.
     """
 
     state: dict[str, Any] = field(default_factory=dict)
@@ -68,10 +70,12 @@ class RoleState:
     n_restarts: int = 0
     last_death: str = ""
     is_retired: bool = False
+    history: deque[tuple[float, dict[str, Any]]] = field(default_factory=lambda: deque(maxlen=_KEPT_BEATS))
     # Of the process that runs now, and of the restarts.
     placed: PlacedRole | None = None
     is_new: bool = True
     n_fast_deaths: int = 0
+    deaths: deque[float] = field(default_factory=deque)
     restart_at: float = 0.0
 
 
@@ -93,6 +97,10 @@ class Supervisor:
         Told what the operator should read.
     on_report : callable
         Told the ingester's state, each time it comes.
+    max_restarts : int
+        A role that dies more often than this within ``restart_window_s`` [s] is not started again.
+    restart_window_s : float
+        See there.
 
     Attributes
     ----------
@@ -100,6 +108,8 @@ class Supervisor:
         Where roles send their beats.
     roles : dict of str to RoleState
         By name.
+    problem : str
+        Why a role cannot be started; empty while all can.
     """
 
     def __init__(
@@ -111,6 +121,8 @@ class Supervisor:
         on_failure: Callable[[str, list[Failure], int], None],
         on_remark: Callable[[str], None],
         on_report: Callable[[dict[str, Any]], None],
+        max_restarts: int = 100,
+        restart_window_s: float = 60.0,
     ) -> None:
         self._placement = placement
         self._make = dict(roles)
@@ -118,6 +130,8 @@ class Supervisor:
         self._on_failure = on_failure
         self._on_remark = on_remark
         self._on_report = on_report
+        self._max_restarts = max_restarts
+        self._restart_window_s = restart_window_s
         self.roles = {name: RoleState() for name in roles}
         self._context: zmq.Context[Any] = zmq.Context()
         self._socket: zmq.Socket[bytes] = self._context.socket(zmq.ROUTER)
@@ -131,7 +145,7 @@ class Supervisor:
         self._read_wake, self._write_wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._stopping = False
         self._ready = threading.Event()
-        self._problem = ""
+        self.problem = ""
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
 
     def start(self) -> None:
@@ -151,8 +165,8 @@ class Supervisor:
         if not self._ready.wait(limit_s):
             missing = ", ".join(name for name, role in self.roles.items() if role.is_new)
             raise WorkerDiedError(f"{missing} did not start within {limit_s:.0f} s")
-        if self._problem:
-            raise WorkerDiedError(self._problem)
+        if self.problem:
+            raise WorkerDiedError(self.problem)
 
     def command(self, message: Any) -> None:
         """Send a command to the ingester, from any thread; it is kept until there is one."""
@@ -251,7 +265,10 @@ class Supervisor:
 
     def _heard(self, name: str, process_id: int, state: dict[str, Any]) -> None:
         role = self.roles[name]
+        if process_id != role.process_id:
+            role.history.clear()
         role.state, role.process_id, role.heard_at = state, process_id, time.monotonic()
+        role.history.append((role.heard_at, state))
         if role.is_new:
             role.is_new, role.n_fast_deaths = False, 0
             if not any(other.is_new for other in self.roles.values()):
@@ -270,25 +287,44 @@ class Supervisor:
     def _bury(self, name: str, role: RoleState, now: float) -> None:
         assert role.placed is not None
         role.last_death = role.placed.describe_death()
+        refusal = role.placed.refusal
         role.placed.end(0.0)
         role.placed = None
         if self._stopping:
             return
         role.n_fast_deaths += role.is_new
-        role.is_retired = role.n_fast_deaths >= _FAST_DEATHS
+        role.deaths.append(now)
+        while role.deaths[0] < now - self._restart_window_s:
+            role.deaths.popleft()
+        is_often = len(role.deaths) > self._max_restarts
+        role.is_retired = bool(refusal) or is_often or role.n_fast_deaths >= _FAST_DEATHS
         if name == INGESTER:
             self._lose_ingester(now)
         elif name != REDUCER:
             self._unsent.append(encode(SlotDown(name, role.process_id, role.is_retired)))
             self._send_commands()
         if role.is_retired:
-            self._problem = f"{role.last_death}, {_FAST_DEATHS} times before it was ready; its output above says why"
-            self._on_remark(self._problem)
-            self._ready.set()
+            self._give_up(name, refusal or self._why_retired(role, is_often=is_often))
             return
         self._on_remark(f"{role.last_death}; another one takes its place")
         pause = 0.0 if not role.n_fast_deaths else min(0.1 * 4**role.n_fast_deaths, _LONGEST_PAUSE_S)
         role.restart_at = now + pause
+
+    def _why_retired(self, role: RoleState, *, is_often: bool) -> str:
+        if is_often:
+            return (
+                f"{role.last_death}, {len(role.deaths)} times within {self._restart_window_s:g} s: it is not replaced"
+            )
+        return f"{role.last_death}, {_FAST_DEATHS} times before it was ready; its output above says why"
+
+    def _give_up(self, name: str, why: str) -> None:
+        """Note that a role is not started again: the run goes on only if another worker is left."""
+        workers = [role for other, role in self.roles.items() if other not in (INGESTER, REDUCER)]
+        if name in (INGESTER, REDUCER) or not self._ready.is_set() or all(role.is_retired for role in workers):
+            self.problem = why
+        if self._ready.is_set():
+            self._on_remark(why)
+        self._ready.set()
 
     def _lose_ingester(self, now: float) -> None:
         """Begin anew with all workers: what they have is of a scan that is lost with the ingester."""

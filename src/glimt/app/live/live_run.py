@@ -8,6 +8,7 @@ import os
 import secrets
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -56,6 +57,8 @@ class LiveRun:
     ----------
     parameters : ParameterSet
         Descriptions and newest values.
+    began_at : float
+        When it was made (monotonic) [s].
     report : dict
         The newest report of the ingester.
     failures : list of str
@@ -64,6 +67,8 @@ class LiveRun:
         By role.
     remarks : list of str
         What the operator was told.
+    bad_messages : dict of str to list
+        By stream, the first messages that broke its protocol.
 
     Raises
     ------
@@ -86,10 +91,12 @@ class LiveRun:
         given = read_parameters(beamline.pipeline.parameter_file) if beamline.pipeline.parameter_file else {}
         self.parameters = ParameterSet(describe(), given | beamline.parameters)
         self.slots = beamline.engine.worker_tags
+        self.began_at = time.monotonic()
         self.report: dict[str, Any] = {}
         self.failures: list[str] = []
         self.n_failures: dict[str, int] = {}
         self.remarks: list[str] = []
+        self.bad_messages: dict[str, list[list[bytes]]] = {}
         self._describe = describe
         self._serve_view = serve_view
         self._token = secrets.token_bytes(32)
@@ -109,7 +116,14 @@ class LiveRun:
             on_failure=self._take_failures,
             on_remark=self._take_remark,
             on_report=self._take_report,
+            max_restarts=beamline.engine.max_restarts,
+            restart_window_s=beamline.engine.restart_window_s,
         )
+
+    @property
+    def problem(self) -> str:
+        """Why the run cannot go on; empty while it can."""
+        return self._supervisor.problem
 
     @property
     def roles(self) -> dict[str, RoleState]:
@@ -163,6 +177,9 @@ class LiveRun:
     # What roles say, in the supervisor's thread -----------------------------------------------------------------
 
     def _take_report(self, report: dict[str, Any]) -> None:
+        for stream in report["streams"]:
+            if stream["bad_messages"]:
+                self.bad_messages[stream["name"]] = stream["bad_messages"]
         with self._reported:
             self.report = report
             self._reported.notify_all()

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from glimt.app.beamline import Beamline, Events
-from glimt.app.beamline_stream import Stream
+from glimt.app.beamline_stream import Stream, source_options
+from glimt.app.live.series_look import SeriesLook
 from glimt.codecs.registry import protocol_named
 from glimt.engines.intake import Intake, StreamInput
 from glimt.model.trigger_map import TriggerMap
@@ -15,7 +16,6 @@ from glimt.pipeline.event_builder import EventBuilder
 from glimt.pipeline.ledger import StreamLedger
 from glimt.pipeline.live_stream import LiveStream
 from glimt.sources.open_source import open_source
-from glimt.sources.source_options import SourceOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,24 +65,7 @@ def _open_stream(name: str, stream: Stream, events: Events) -> StreamInput:
         number_field=stream.number_field,
         first_frame=stream.first_frame,
     )
-    return StreamInput(live, open_source(source_options(name, stream)), stream.when_full)
-
-
-def source_options(name: str, stream: Stream) -> SourceOptions:
-    """Return what a stream of a beamline file says about its source."""
-    is_capture, is_http = stream.transport == "capture", stream.transport == "http"
-    address = stream.address.removeprefix("http://").rstrip("/") if is_http else stream.address
-    return SourceOptions(
-        transport=stream.transport,
-        address=address.removeprefix("tcp://") if stream.transport == "tcp" else address,
-        bind=stream.bind,
-        request=stream.request if stream.transport == "zmq-req" else None,
-        token=str(stream.token) or None if is_http else None,
-        speed=stream.speed if is_capture else 1.0,
-        rate_hz=(stream.rate_hz or 0.0) if is_capture else 0.0,
-        loops=stream.loops if is_capture else 1,
-        stream=(stream.stream or name) if is_capture else "",
-    )
+    return StreamInput(live, open_source(source_options(stream)), stream.when_full, SeriesLook(stream.protocol))
 
 
 def _make_builder(

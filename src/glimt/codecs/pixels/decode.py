@@ -6,6 +6,7 @@ pays for it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +73,7 @@ def decode_pixels(
     """
     dimensions, element, nbytes = check_array(shape, dtype, where=where)
     if type(payload) is not bytes:
-        payload = _byte_view(payload, where=where)
+        payload = byte_view(payload, where=where)
     if compression == "none":
         if len(payload) != nbytes:
             raise DecodeError(f"{len(payload)} bytes, {list(shape)} of {dtype} has {nbytes}", where=where)
@@ -82,17 +83,41 @@ def decode_pixels(
         _check_out(out, dimensions, element, where=where)
         out[...] = pixels
         return out
+    source, layout, out = prepare(payload, compression, dimensions, element, where=where, out=out, framing=framing)
+    unpack(source, layout, out, where=where)
+    return out
+
+
+def prepare(
+    payload: bytes | memoryview,
+    compression: str,
+    dimensions: tuple[int, ...],
+    element: np.dtype[Any],
+    *,
+    where: str,
+    out: npt.NDArray[Any] | None,
+    framing: str,
+) -> tuple[npt.NDArray[np.uint8], Layout, npt.NDArray[Any]]:
+    """Check all sizes of a compressed payload, then return its bytes, where its blocks are, and where pixels go.
+
+    Raises
+    ------
+    DecodeError
+        The payload cannot hold these pixels, or ``out`` is made for others.
+    UsageError
+        ``out`` cannot be written to, or there is no such framing.
+    """
+    nbytes = math.prod(dimensions) * element.itemsize
     layout = read_layout(payload, compression, nbytes, element.itemsize, framing=framing, where=where)
     if nbytes > LZ4_MAX_EXPANSION * len(payload):
         raise DecodeError(
-            f"{len(payload)} bytes cannot hold the {nbytes} bytes of {list(shape)} {dtype} pixels", where=where
+            f"{len(payload)} bytes cannot hold the {nbytes} bytes of {list(dimensions)} {element} pixels", where=where
         )
     if out is None:
         out = np.empty(dimensions, element)
     else:
         _check_out(out, dimensions, element, where=where)
-    unpack(np.frombuffer(memoryview(payload), np.uint8), layout, out, where=where)
-    return out
+    return np.frombuffer(memoryview(payload), np.uint8), layout, out
 
 
 def unpack(
@@ -130,7 +155,8 @@ def unpack(
         target[-rest:] = source[offset:]
 
 
-def _byte_view(payload: Buffer, *, where: str) -> memoryview:
+def byte_view(payload: Buffer, *, where: str) -> memoryview:
+    """Return the bytes of any buffer; `DecodeError` if they do not lie side by side."""
     view = memoryview(payload).toreadonly()
     if not view.c_contiguous:
         raise DecodeError("the payload is not one contiguous piece of memory; pass a copy", where=where)

@@ -81,6 +81,31 @@ def _read_u32(source: Bytes, offset: int) -> Any:
     return value
 
 
+@register_jitable
+def next_block(source: Bytes, offset: int, scratch: Bytes, nbytes: int, decompress: int) -> tuple[int, int]:
+    """Decompress the block at ``offset`` into ``scratch``; return status and the offset of what follows or is wrong."""
+    if source.size - offset < 4:
+        return CUT, offset
+    length = _read_u32(source, offset)
+    if not 0 < length <= min(source.size - offset - 4, 0x7FFFFFFF):
+        return LENGTH, offset
+    source_address, block_address = np.int64(source.ctypes.data), np.int64(scratch.ctypes.data)
+    if call_lz4(decompress, source_address + offset + 4, block_address, length, nbytes) != nbytes:
+        return DAMAGED, offset
+    return OK, offset + 4 + length
+
+
+@register_jitable
+def unshuffle_block(scratch: Bytes, n: int, pixels: npt.NDArray[Any], start: int) -> None:
+    """Make pixels ``start`` to ``start + n`` of the planes in ``scratch``; ``n`` is a multiple of 8."""
+    block_address = np.int64(scratch.ctypes.data)
+    target_address = np.int64(pixels.ctypes.data) + start * pixels.itemsize
+    for k in range(0, n - n % 64, 64):
+        _unshuffle_64(block_address + k // 8, n // 8, target_address + k * pixels.itemsize, pixels)
+    for k in range(n - n % 64, n, 8):
+        _unshuffle_8(block_address + k // 8, n // 8, target_address + k * pixels.itemsize, pixels)
+
+
 @compiled
 def unpack_bslz4(
     source: Bytes, offset: int, pixels: npt.NDArray[Any], block_elements: int, decompress: int
@@ -91,24 +116,13 @@ def unpack_bslz4(
     """
     whole = pixels.size - pixels.size % 8
     scratch = np.empty(min(block_elements, whole) * pixels.itemsize, np.uint8)
-    source_address, block_address = np.int64(source.ctypes.data), np.int64(scratch.ctypes.data)
     done = 0
     while done < whole:
         n = min(block_elements, whole - done)
-        if source.size - offset < 4:
-            return CUT, offset
-        length = _read_u32(source, offset)
-        if not 0 < length <= min(source.size - offset - 4, 0x7FFFFFFF):
-            return LENGTH, offset
-        nbytes = n * pixels.itemsize
-        if call_lz4(decompress, source_address + offset + 4, block_address, length, nbytes) != nbytes:
-            return DAMAGED, offset
-        target_address = np.int64(pixels.ctypes.data) + done * pixels.itemsize
-        for k in range(0, n - n % 64, 64):
-            _unshuffle_64(block_address + k // 8, n // 8, target_address + k * pixels.itemsize, pixels)
-        for k in range(n - n % 64, n, 8):
-            _unshuffle_8(block_address + k // 8, n // 8, target_address + k * pixels.itemsize, pixels)
-        offset += 4 + length
+        status, offset = next_block(source, offset, scratch, n * pixels.itemsize, decompress)
+        if status != OK:
+            return status, offset
+        unshuffle_block(scratch, n, pixels, done)
         done += n
     return OK, offset
 

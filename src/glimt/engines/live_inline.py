@@ -1,0 +1,416 @@
+"""A live run in one loop of one process: sources in, events to the user's worker, results to the user's reducer.
+
+For a debugger: whoever calls `InlineEngine.turn` runs all code of the user, and nothing goes on while that waits.
+Everything between the sources and the user is what the processes of a run use, so that the results are the same.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import zmq
+
+from glimt.codecs.protocol import PacketKind
+from glimt.engines.event_queue import EventQueue
+from glimt.engines.inline_reducer import InlineReducer
+from glimt.engines.inline_worker import InlineWorker
+from glimt.engines.intake_state import IntakeState
+from glimt.engines.live_messages import BeginScan, ScanStart, SetValues, StopScan
+from glimt.engines.scan_dispatch import ScanDispatch
+from glimt.model.errors import UsageError
+from glimt.model.trigger_map import TriggerMap
+from glimt.pipeline.parameter_set import ParameterSet
+from glimt.pipeline.user_class import import_class
+
+if TYPE_CHECKING:
+    from glimt.engines.intake import Intake
+    from glimt.engines.scan_reduction import ResultLog
+    from glimt.pipeline.built_event import BuiltEvent
+    from glimt.pipeline.failure import Failure
+
+REPORT_S = 0.1
+REDUCER = "reducer"
+_TICK_MS = 100
+_IDLE_TICK_MS = 500
+_BLOCK_BYTES = 4 << 20
+_MAX_OUTSTANDING = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class InlineRole:
+    """All that the loop needs to know.
+
+    Attributes
+    ----------
+    open_intake : callable
+        Opens the sources.
+    open_spill : callable
+        Returns where events that find no room are written: an object with ``write(event)`` and ``close()``.
+    slots : dict of str to frozenset of str
+        Names and tags of the worker slots.
+    queue_bytes : int
+        Most that complete events may take in memory.
+    worker_class, reducer_class : str
+        As ``module.path:Class``.
+    describe : callable
+        Returns the descriptions of all parameters.
+    data : dict of str to bytes
+        Parameter values in wire form.
+    open_log, write_output
+        See `InlineReducer`.
+    """
+
+    open_intake: Callable[[], Intake]
+    open_spill: Callable[[], Any]
+    slots: Mapping[str, frozenset[str]]
+    queue_bytes: int
+    worker_class: str
+    reducer_class: str
+    describe: Callable[[], list[Any]]
+    data: dict[str, bytes]
+    open_log: Callable[[str], ResultLog]
+    write_output: Callable[[Mapping[str, Any], Any, str, dict[str, Any], dict[str, bytes]], str] | None = None
+
+
+class InlineEngine:
+    """The loop; call `turn` until the run is over, then `close`.
+
+    Parameters
+    ----------
+    role : InlineRole
+        What it is to do.
+    fail : callable
+        Told of every call of user code that raised: the role and the `Failure`. A reducer's ``timer`` calls it from
+        its own thread.
+    remark : callable
+        Told what the operator should read.
+    report : callable
+        Told the state ten times a second, where nothing takes longer, and at every change.
+
+    Raises
+    ------
+    UsageError, UserCodeError
+        A source cannot be opened, or a class cannot be imported.
+    """
+
+    def __init__(
+        self,
+        role: InlineRole,
+        *,
+        fail: Callable[[str, Failure], None],
+        remark: Callable[[str], None],
+        report: Callable[[dict[str, Any]], None],
+    ) -> None:
+        self._role = role
+        self._tell = report
+        worker, reducer = import_class(role.worker_class), import_class(role.reducer_class)
+        self._data, self._version = dict(role.data), 0
+        self._reducer = InlineReducer(
+            reducer,
+            parameters=ParameterSet(role.describe(), role.data),
+            open_log=role.open_log,
+            write_output=role.write_output,
+            fail=partial(fail, REDUCER),
+            remark=remark,
+        )
+        self._intake = role.open_intake()
+        self._describe = IntakeState(self._intake)
+        self._ledgers = [stream.live.ledger for stream in self._intake.streams]
+        streams = [(stream.live.name, stream.live.typ) for stream in self._intake.streams]
+        self._workers = {
+            slot: InlineWorker(
+                slot,
+                sorted(tags),
+                worker,
+                parameters=ParameterSet(role.describe(), role.data),
+                streams=streams,
+                fail=partial(fail, slot),
+            )
+            for slot, tags in role.slots.items()
+        }
+        self._queue = EventQueue(role.queue_bytes, None)
+        self._blocks: deque[tuple[str, list[Any]]] = deque()
+        self._spill: Any = None
+        self._dispatch: ScanDispatch | None = None
+        self._last_figures: dict[str, Any] = {}
+        self._n_scans = 0
+        self._scan_id = self._problem = ""
+        self._bound = (0, 0)
+        self._has_finished = self._gives_up = False
+        self._full_since = self._reported_at = 0.0
+        self._orders: deque[Any] = deque()
+        self._lock = threading.Lock()
+        self._is_closed = False
+        self._read_wake, self._write_wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._poller = zmq.Poller()
+        self._poller.register(self._read_wake, zmq.POLLIN)
+        self._polled: set[int] = set()
+
+    def command(self, message: BeginScan | StopScan | SetValues) -> None:
+        """Do this at the next turn; may be called from any thread, also after `close`, when it does nothing."""
+        self._orders.append(message)
+        self.wake()
+
+    def wake(self) -> None:
+        """Let a turn that waits go on; may be called from any thread."""
+        with self._lock, suppress(BlockingIOError):  # full: it wakes up anyway
+            if not self._is_closed:
+                os.write(self._write_wake, b"w")
+
+    def tree(self) -> tuple[Mapping[str, Any], AbstractContextManager[Any]]:
+        """Return what the reducer of the newest scan publishes, and the lock to hold while reading it."""
+        return self._reducer.tree()
+
+    def turn(self, longest_s: float = 1.0) -> None:
+        """Take what has come, process at most one block of events a slot, tell the state.
+
+        Parameters
+        ----------
+        longest_s : float
+            How long to wait if there is nothing to do; user code may take longer.
+        """
+        self._poll_sources()
+        found = dict(self._poller.poll(min(self._patience_ms(), max(0, int(longest_s * 1000)))))
+        now_ns = time.time_ns()
+        if self._read_wake in found:
+            os.read(self._read_wake, 4096)
+        while self._orders:
+            self._obey(self._orders.popleft())
+        for index in tuple(self._polled):
+            if self._intake.streams[index].source.socket in found:
+                self._intake.read(index, now_ns)
+        self._intake.tick(now_ns)
+        self._take_events()
+        if self._dispatch is not None:
+            self._dispatch.dispatch()
+            self._work(self._dispatch)
+        self._look_for_end()
+        self._report()
+
+    def _poll_sources(self) -> None:
+        """Poll those sources of which something can be taken now."""
+        for index, stream in enumerate(self._intake.streams):
+            if self._intake.may_read(index) == (index in self._polled):
+                continue
+            if index in self._polled:
+                self._polled.discard(index)
+                self._poller.unregister(stream.source.socket)
+            else:
+                self._polled.add(index)
+                self._poller.register(stream.source.socket, zmq.POLLIN)
+
+    def _patience_ms(self) -> int:
+        dispatch = self._dispatch
+        if dispatch is None:
+            return 0 if self._intake.n_ready else _IDLE_TICK_MS
+        is_busy = self._blocks or dispatch.n_waiting or (self._intake.n_ready and self._has_room())
+        return 0 if is_busy else _TICK_MS
+
+    def _has_room(self) -> bool:
+        return not self._queue.is_full and (self._dispatch is None or self._dispatch.n_outstanding < _MAX_OUTSTANDING)
+
+    # Events -------------------------------------------------------------------------------------------------
+
+    def _take_events(self) -> None:
+        """Take complete events as far as there is room; what does not fit waits, is dropped or spilled."""
+        intake = self._intake
+        while (event := intake.peek()) is not None:
+            if self._has_finished:
+                return  # of the next scan: it begins when this one is over
+            if self._dispatch is None:
+                self._begin_scan(str(uuid.uuid4()))
+            queued = self._queue.take(event) if self._has_room() else None
+            if queued is None and not self._make_room(event):
+                self._full_since = self._full_since or time.monotonic()
+                return
+            self._full_since = 0.0
+            if queued is not None and self._dispatch is not None:
+                intake.pop()
+                is_start, is_end = event.kind is PacketKind.START, event.kind is PacketKind.END
+                self._dispatch.offer(queued, recipients=event.map_event, is_start=is_start, is_end=is_end)
+
+    def _make_room(self, event: BuiltEvent) -> bool:
+        """Do what the streams of an event want done when it does not fit; False if that is to wait."""
+        policies = {self._intake.streams[index].when_full for index, _ in event.parts}
+        if "block" in policies or event.kind is not PacketKind.DATA or self._dispatch is None:
+            return False
+        if "spill" in policies:
+            if self._spill is None:
+                self._spill = self._role.open_spill()
+            if not self._spill.write(event):
+                return False
+            self._leave_out(event, "spilled")
+        elif not self._dispatch.drop_oldest(event.n_bytes):
+            self._leave_out(event, "full")  # all room is taken by what the user's object has before it
+        return True
+
+    def _leave_out(self, event: BuiltEvent, reason: Any) -> None:
+        self._intake.pop()
+        for index, _ in event.parts:
+            self._ledgers[index].drop(reason)
+
+    def _work(self, dispatch: ScanDispatch) -> None:
+        """Process what was sent to the slots by now, one block each."""
+        for _ in range(len(self._blocks)):
+            slot, parts = self._blocks.popleft()
+            worker = self._workers[slot]
+            results = worker.process(parts)
+            dispatch.credit(slot, worker.block_events, _BLOCK_BYTES, results.block)
+            self._reducer.take(results)
+            dispatch.settle()
+
+    # Scans --------------------------------------------------------------------------------------------------
+
+    def _begin_scan(self, scan_id: str) -> None:
+        self._n_scans += 1
+        self._scan_id = scan_id
+        self._queue.begin_scan()
+        start = ScanStart(self._n_scans, scan_id, self._version, dict(self._data))
+        self._dispatch = dispatch = ScanDispatch(
+            start.scan,
+            scan_id,
+            slots=self._role.slots,
+            ledgers=self._ledgers,
+            queue=self._queue,
+            send=lambda slot, parts: self._blocks.append((slot, parts)),
+            use_version=lambda slot, version: None,  # a block says its version, and the slot has them all
+            void=self._reducer.void,
+        )
+        dispatch.use(self._version)
+        self._reducer.start_scan(start, self._acknowledge)
+        for slot, worker in self._workers.items():
+            worker.start_scan(start)
+            dispatch.connect(slot)
+            dispatch.credit(slot, worker.block_events, _BLOCK_BYTES, -1)
+        self._bound = (self._version, 0)
+        self._reported_at = 0.0
+
+    def _acknowledge(self, block: int, failed: list[int]) -> None:
+        if self._dispatch is not None:
+            self._dispatch.acknowledge(block, failed, keeps_frames=False)
+
+    def _look_for_end(self) -> None:
+        dispatch = self._dispatch
+        if not self._intake.is_ended or (dispatch is not None and not dispatch.is_idle):
+            return
+        if dispatch is None:  # every event of it was dropped before the first could be offered
+            self._end_scan()
+            return
+        if not self._has_finished:
+            self._has_finished = True
+            for worker in self._workers.values():
+                worker.finish()
+        account = {ledger.name: ledger.as_dict() for ledger in self._ledgers}
+        problem = self._reducer.output_problem
+        if self._reducer.end(account, give_up=self._gives_up):
+            self._end_scan()
+        elif self._reducer.output_problem != problem:
+            self._reported_at = 0.0
+
+    def _end_scan(self) -> None:
+        now_ns = time.time_ns()
+        if self._dispatch is not None:
+            self._last_figures = self._describe.figures(self._dispatch) | {"ended_ns": now_ns}
+            self._dispatch.close()
+        self._dispatch, self._has_finished, self._gives_up = None, False, False
+        if self._spill is not None:
+            self._spill.close()
+            self._spill = None
+        self._intake.end_scan(now_ns)
+        self._reported_at = 0.0
+
+    # What the operator wants --------------------------------------------------------------------------------
+
+    def _obey(self, message: BeginScan | StopScan | SetValues) -> None:
+        match message:
+            case BeginScan():
+                self._begin_mapped(message)
+            case StopScan():
+                self._gives_up = bool(self._reducer.output_problem)
+                self._intake.stop(time.time_ns())
+            case SetValues():
+                self._set_values(message)
+        self._reported_at = 0.0
+
+    def _begin_mapped(self, message: BeginScan) -> None:
+        self._problem = ""
+        try:
+            trigger_map = TriggerMap.from_json(message.trigger_map, all_wrap=message.all_wrap)
+            if self._dispatch is not None:
+                raise UsageError("a scan is running; stop it first (POST /api/v1/stop)")
+            self._intake.begin(trigger_map, list(self._role.slots.values()), time.time_ns())
+        except UsageError as error:  # control has checked it: only a race leads here
+            self._problem = str(error)
+            return
+        self._begin_scan(message.scan_id)
+
+    def _set_values(self, message: SetValues) -> None:
+        """Use new parameter values from the next event on."""
+        self._version, self._data = message.version, message.data
+        dispatch = self._dispatch
+        if dispatch is None:
+            self._bound = (message.version, 0)
+            return
+        self._reducer.add_version(message.version, message.data)
+        for worker in self._workers.values():
+            worker.add_version(message.version, message.data)
+        dispatch.use(message.version)
+        self._bound = (message.version, dispatch.last_offered + 1)
+
+    # Reports ------------------------------------------------------------------------------------------------
+
+    def _report(self) -> None:
+        now = time.monotonic()
+        if now - self._reported_at >= REPORT_S:
+            self._reported_at = now
+            self._tell(self.state())
+
+    def state(self) -> dict[str, Any]:
+        """Return what the control process shows of the ingester, as plain values."""
+        dispatch, intake = self._dispatch, self._intake
+        state: dict[str, Any] = {
+            "address": "",
+            "n_scans": self._n_scans,
+            "scan_id": self._scan_id,
+            "is_running": dispatch is not None,
+            "is_finishing": self._has_finished,
+            "is_stopping": intake.is_stopped,
+            "output_problem": self._reducer.output_problem,
+            "problem": self._problem,
+            "bound": list(self._bound),
+            "streams": self._describe.streams(self._polled),
+            "queue": {"used_bytes": self._queue.used_bytes, "limit_bytes": self._queue.n_bytes},
+            "full_s": time.monotonic() - self._full_since if self._full_since else 0.0,
+            "n_ready": intake.n_ready,
+            "cpu_s": time.process_time(),
+        }
+        return state | (self._last_figures if dispatch is None else self._describe.figures(dispatch))
+
+    def role_states(self) -> dict[str, dict[str, Any]]:
+        """Return what workers and reducer would tell if they were processes."""
+        return {REDUCER: self._reducer.state()} | {slot: worker.state() for slot, worker in self._workers.items()}
+
+    def close(self) -> None:
+        """End the run as it is: without the output of a scan that is not over; run the users' ``close``."""
+        with self._lock:
+            if self._is_closed:
+                return
+            self._is_closed = True
+        for worker in self._workers.values():
+            worker.close()
+        self._reducer.close()
+        self._tell(self.state())
+        self._intake.close()
+        if self._spill is not None:
+            self._spill.close()
+        os.close(self._read_wake)
+        os.close(self._write_wake)
