@@ -1,3 +1,4 @@
+# ruff: noqa: ANN001, ANN002, ANN003, ANN201, ANN204 - written as users write it
 """The analysis that both programs of ``live.py`` run, unmodified: classes in the style of dranspose."""
 
 import json

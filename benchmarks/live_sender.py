@@ -13,9 +13,7 @@ from typing import Any
 
 import zmq
 
-HEAD = (
-    b'{"htype":"image","msg_number":%d,"frame":%d,"shape":[%d,%d],"type":"uint16","compression":"%s","sent_ns":%d}'
-)
+HEAD = b'{"htype":"image","msg_number":%d,"frame":%d,"shape":[%d,%d],"type":"uint16","compression":"%s","sent_ns":%d}'
 LARGE = 1 << 16
 
 
@@ -33,7 +31,7 @@ def send_series(socket: zmq.Socket[bytes], pool: list[bytes], order: dict[str, A
         first_ns = time.monotonic_ns()
         for index, head in enumerate(heads):
             send(head, more)
-            send(pool[index % n_pool], copy=copy)
+            send(pool[index % n_pool], 0, copy=copy)
     else:
         time.sleep(0.5)  # the receiver opens its scan meanwhile: the age of a frame is to be seen, not that
         first_ns = time.monotonic_ns()
@@ -41,7 +39,7 @@ def send_series(socket: zmq.Socket[bytes], pool: list[bytes], order: dict[str, A
             due = first_ns + int(index * 1e9 / rate_hz)
             time.sleep(max(0.0, (due - time.monotonic_ns()) * 1e-9))
             send(HEAD % (index + 1, index, *shape, compression, time.monotonic_ns()), more)
-            send(pool[index % n_pool], copy=copy)
+            send(pool[index % n_pool], 0, copy=copy)
     last_ns = time.monotonic_ns()
     send(b'{"htype":"series_end","msg_number":%d}' % (n_frames + 1))
     return {"first_ns": first_ns, "last_ns": last_ns}

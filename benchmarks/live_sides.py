@@ -160,7 +160,9 @@ class Side:
         raise NotImplementedError
 
     def _result(self, series: Series, sent: dict[str, int], finished_ns: int, start_s: float) -> Scan:
-        found = json.loads(wait_for(lambda: self.out.read_text() if self.out.exists() else None, "the reducer's result"))
+        found = json.loads(
+            wait_for(lambda: self.out.read_text() if self.out.exists() else None, "the reducer's result")
+        )
         self.out.unlink()
         took_s = max(1, found["last_ns"] - found["first_ns"]) * 1e-9
         return Scan(
@@ -311,6 +313,7 @@ class Dranspose(Side):
         began = time.monotonic()
         self._ask("sequence", series.trigger_map())
         start_s = time.monotonic() - began
+        time.sleep(0.3)  # its ingester connects anew for every scan; what is sent into the old connection is lost
         self.sender.tell(self._order(series))
         wait_for(lambda: self._ask("progress")["finished"], "the end of dranspose's scan", pause_s=0.02)
         finished_ns = time.monotonic_ns()

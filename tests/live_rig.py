@@ -20,7 +20,7 @@ import h5py
 
 from glimt.app.beamline_file import load_beamline
 from glimt.app.live.live_run import LiveRun
-from glimt.engines.placement import LocalPlacement
+from glimt.engines.placement import LocalPlacement, Placement
 from glimt.sim.device import Series
 from glimt.sim.devices import SizedDevice
 from glimt.sim.faults import Faults
@@ -259,13 +259,13 @@ class LiveRig:
         self.file.write_text("\n".join(lines) + "\n")
 
     @contextmanager
-    def run(self) -> Iterator[LiveRun]:
+    def run(self, place: Callable[[], Placement] = LocalPlacement) -> Iterator[LiveRun]:
         """Start the processes; at the end none of them is left, and this process is as it was."""
         root, environment = logging.getLogger(), os.environ.get("LOG_LEVEL")
         handlers, level, path, finders = root.handlers[:], root.level, sys.path[:], sys.meta_path[:]
         pids: set[int] = set()
         try:
-            with LiveRun(load_beamline(self.file), LocalPlacement()) as run:
+            with LiveRun(load_beamline(self.file), place()) as run:
                 try:
                     yield run
                 finally:
@@ -317,8 +317,10 @@ def wait_for_scans(run: LiveRun, n_scans: int, limit_s: float = LIMIT_S) -> dict
 def kill(run: LiveRun, role: str) -> int:
     """Kill the process of a role with SIGKILL once it lives and was heard; return what its id was."""
     wait_until(lambda: _is_up(run, role), f"{role} lives")
-    pid = run.roles[role].process_id
+    state = run.roles[role]
+    placed, pid = state.placed, state.process_id
     os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: state.placed is not placed, f"the death of {role} is noticed")
     return pid
 
 

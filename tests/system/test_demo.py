@@ -1,4 +1,4 @@
-"""``glimt demo`` from nothing to a picture."""
+"""``glimt demo``: live until stopped, and recorded from nothing to a picture."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     folder = tmp_path_factory.mktemp("demo")
     (folder / "demo").mkdir()
     (folder / "demo" / "mine.txt").write_text("mine")
-    done = run("demo", "--frames", 60, "--shape", "256x300", "--no-open", cwd=folder)
+    done = run("demo", "--recorded", "--frames", 60, "--shape", "256x300", "--no-open", cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
     return folder, done.stdout
@@ -102,7 +102,7 @@ def test_parameters_of_the_example_are_those_it_describes(demo: tuple[Path, str]
 def test_it_says_so_where_matplotlib_is_missing(tmp_path: Path) -> None:
     (tmp_path / "matplotlib.py").write_text("raise ModuleNotFoundError('No module', name='matplotlib')\n")
     done = subprocess.run(
-        [*GLIMT, "demo", "--frames", "2", "--shape", "32x32", "--no-open"],
+        [*GLIMT, "demo", "--recorded", "--frames", "2", "--shape", "32x32", "--no-open"],
         cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -112,7 +112,22 @@ def test_it_says_so_where_matplotlib_is_missing(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_one_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    done = run("demo", "--folder", "file", cwd=tmp_path)
+    done = run("demo", "--recorded", "--folder", "file", cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.startswith("glimt: cannot write file/powder_parameters.json")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_live_it_follows_two_devices_and_accounts_for_every_packet(tmp_path: Path) -> None:
+    options = ["--frames", 60, "--rate", 60, "--shape", "128x150", "--scans", 1, "--port", 0, "--view-port", 0]
+    done = run("demo", *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = done.stderr.splitlines()
+    assert "demo: a 128 x 150 detector and an electrometer at 60 Hz" in lines
+    assert any(line.startswith("glimt: live view on http://127.0.0.1:") for line in lines)
+    for stream in ("detector", "i0"):
+        (account,) = [line for line in lines if line.startswith(f"{stream}: ")]
+        assert " + 0 failed + " in account
+        assert account.endswith(" + 0 pending; 0 missing")
+        assert int(account.split(" = ")[1].split()[0]) >= 62
+    assert [path.name for path in (tmp_path / "demo").iterdir() if path.is_file()] == ["beamline.toml"]

@@ -58,7 +58,7 @@ def test_workers_killed_twenty_times_lose_nothing(tmp_path: Path) -> None:
 
 
 def test_all_workers_killed_at_once_lose_nothing(tmp_path: Path) -> None:
-    with sending(StinsDevice((400, 400)), SimulationPlan(n_frames=0, rate_hz=500)) as sender:  # in shared memory
+    with sending(StinsDevice((400, 400)), SimulationPlan(n_frames=1000, rate_hz=250)) as sender:  # in shared memory
         rig = LiveRig(tmp_path, {"det": sender.address})
         with rig.run() as run:
             sender.start()
@@ -66,7 +66,6 @@ def test_all_workers_killed_at_once_lose_nothing(tmp_path: Path) -> None:
                 wait_for(run, lambda r, n=n_kills: r.get("n_finished", 0) > 20 * n, "events")  # type: ignore[misc]
                 kill(run, "worker-0")
                 kill(run, "worker-1")
-            sender.stop()
             report = wait_for_scans(run, 1)
         [sent] = sent_by(sender)
     check_result(rig.output(report["scan_id"]), whole_events(sent, n_workers=2))
@@ -86,7 +85,7 @@ def test_an_event_that_kills_its_worker_fails_and_no_other_does(tmp_path: Path) 
     check_result(rig.output(report["scan_id"]), expected)
     account = check_ledger(report)["det"]
     assert (account["failed"], account["reduced"]) == (1, 2001)
-    assert 2 <= n_restarts <= 3, "once in a block with others, twice alone"
+    assert 2 <= n_restarts <= 6, "in blocks with others, then alone until it is clear which it was"
 
 
 def test_a_worker_that_dies_in_finish_does_not_keep_the_scan_from_its_end(tmp_path: Path) -> None:

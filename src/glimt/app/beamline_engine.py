@@ -88,6 +88,10 @@ class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         A worker that dies more often than this within ``restart_window_s`` is not started again.
     restart_window_s : float
         See there [s].
+    lost_after_s : float
+        On a cluster: a worker that is silent for so long has lost its place [s].
+    encrypt_frames : bool
+        On a cluster: whether events are encrypted on their way to workers; everything else always is.
     slurm : Slurm
         What each job asks for.
     """
@@ -98,6 +102,8 @@ class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     max_queue_bytes: ByteCount | None = None
     max_restarts: Annotated[int, Meta(ge=0, le=1_000_000)] = 100
     restart_window_s: Annotated[float, Meta(gt=0, le=1e6)] = 60.0
+    lost_after_s: Annotated[float, Meta(ge=1, le=3600)] = 5.0
+    encrypt_frames: bool = True
     slurm: Slurm = Slurm()
 
     @property

@@ -44,15 +44,15 @@ def run(
     with stop_on_signals() as stop, session:
         print(f"glimt: {session.beamline.name} runs; control on {session.url}", file=sys.stderr)
         print("glimt: Ctrl-C ends it", file=sys.stderr, flush=True)
-        lines = _StatusLines(session)
+        lines = StatusLines(session)
         for _ in session.watch(stop.is_set, n_scans=scans):
             lines.show()
-        is_whole = _print_account(session)
+        is_whole = print_account(session)
     if not is_whole:
         raise typer.Exit(1)
 
 
-class _StatusLines:
+class StatusLines:
     """A line now and then: on a terminal one that is written over, elsewhere every few seconds."""
 
     def __init__(self, session: LiveSession) -> None:
@@ -100,7 +100,7 @@ def _status_line(session: LiveSession) -> str:
     return line + f" [{health['state']}]"
 
 
-def _print_account(session: LiveSession) -> bool:
+def print_account(session: LiveSession) -> bool:
     """Print what became of every packet; tell whether nothing is wrong."""
     if sys.stderr.isatty():
         print(file=sys.stderr)

@@ -64,20 +64,28 @@ class Assignment(Generic[E]):
         primers = [primer for primer in self._primers if primer.serials.get(slot, -1) not in is_open]
         return [held for primer in primers if (held := primer.held_for(one)) is not None]
 
-    def disconnect(self, slot: str) -> None:
-        """Note that the process of ``slot`` died: what it had and did not get acknowledged is given again."""
+    def disconnect(self, slot: str, *, was_killed: bool = False) -> None:
+        """Note that the process of ``slot`` died: what it had and did not get acknowledged is given again.
+
+        Parameters
+        ----------
+        slot : str
+            The slot.
+        was_killed : bool
+            From outside, as far as is known: then it is hardly an event that did it.
+        """
         one = self._routes.slot(slot)
         if one.is_connected:
             one.is_connected = False
             self._credits.revoke(one)
-            blame(one, self._book)
+            blame(one, self._book, was_killed=was_killed)
             redeliver(one, self._routes, self._book, retired=False)
 
     def retire(self, slot: str) -> None:
         """Note that ``slot`` will have no process again; what no other slot may take is dropped."""
         one = self._routes.slot(slot)
         self._credits.revoke(one)
-        blame(one, self._book)
+        blame(one, self._book, was_killed=False)
         self._routes.remove(one)
         redeliver(one, self._routes, self._book, retired=True)
         for primer in self._primers:
@@ -199,6 +207,8 @@ class Assignment(Generic[E]):
         return self._overtaken()
 
     def _gather(self, slot: WorkerSlot[E], max_events: int, max_bytes: int) -> list[Delivery[E]]:
+        if slot.unfinished and slot.is_trying:
+            return []
         take = self._routes.take
         share = max_events
         if self._credits.n_slots > 1:
@@ -207,6 +217,8 @@ class Assignment(Generic[E]):
         while len(taken) < max_events and (queue := slot.next_queue()) is not None:
             delivery = queue.items[0]
             is_late = queue is not slot.own
+            if delivery.blame and slot.unfinished:
+                break
             if taken and (delivery.is_suspect or delivery.n_bytes > max_bytes or (is_late and share < 1)):
                 break
             queue.items.popleft()
@@ -230,7 +242,11 @@ class Assignment(Generic[E]):
         if queue is None or not delivery.was_returned or delivery.serial > self._highest_sent:
             return None
         takers = [delivery.slot] if delivery.slot is not None else queue.takers
-        connected = [slot for slot in takers if slot.is_connected]
+        connected = [
+            slot
+            for slot in takers
+            if slot.is_connected and not (slot.unfinished and (delivery.blame or slot.is_trying))
+        ]
         if not connected:
             return None
         slot = min(connected, key=WorkerSlot.load)

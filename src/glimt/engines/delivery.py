@@ -87,8 +87,8 @@ class Delivery(msgspec.Struct, Generic[E], eq=False):
         It waited for, or was sent to, a worker that died.
     is_suspect : bool
         A worker died while it, or a neighbor, was processed: it is given alone.
-    n_deaths_alone : int
-        How many workers died while it was all they had to process.
+    blame : int
+        How likely it is what ended workers that had nothing else to process: see `glimt.engines.redelivery`.
     """
 
     serial: int
@@ -105,7 +105,7 @@ class Delivery(msgspec.Struct, Generic[E], eq=False):
     was_sent: bool = False
     was_returned: bool = False
     is_suspect: bool = False
-    n_deaths_alone: int = 0
+    blame: int = 0
 
 
 @dataclass(slots=True)

@@ -16,14 +16,12 @@ from glimt.model.event import EventData, StreamData
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from glimt.engines.frame_memory import FrameMemory
-
 BLOCK_MARK = b"B"
 RESULT_MARK = b"R"
 LARGE_BYTES = 32 << 10
 """Frames and results from this size on are not copied into the block."""
 
-_IN_BODY, _OWN_PART = -1, -2
+_IN_BODY, OWN_PART = -1, -2
 
 Layout = tuple[tuple[int, int], ...]
 """Which streams an event has, by index, and with how many frames each."""
@@ -45,7 +43,8 @@ class QueuedEvent:
     sizes : list of int
         Their sizes [bytes].
     places : list of int or None
-        Offsets in shared memory, -1 for the others; ``None`` if there are only others.
+        Offsets in shared memory, `OWN_PART` for one that is sent as a part of its own, -1 for the others; ``None`` if
+        there are only others.
 
     Attributes
     ----------
@@ -185,7 +184,6 @@ def pack_block(
     version: int,
     deliveries: Sequence[tuple[int, QueuedEvent]],
     *,
-    memory: FrameMemory | None,
     is_primer: bool = False,
 ) -> list[Any]:
     """Return the parts of the message.
@@ -196,8 +194,6 @@ def pack_block(
         As in `BlockHead`.
     deliveries : sequence of (int, QueuedEvent)
         Serial and event.
-    memory : FrameMemory or None
-        For a worker that does not share the memory: large frames are taken from there and sent.
     is_primer : bool
         As in `BlockHead`.
     """
@@ -217,15 +213,12 @@ def pack_block(
             continue
         if not places:
             places = [_IN_BODY] * (len(sizes) - len(event.sizes))
-        for frame, size, place in zip(event.frames, event.sizes, event.places, strict=True):
-            if place < 0:
+        for frame, place in zip(event.frames, event.places, strict=True):
+            places.append(place)
+            if place == _IN_BODY:
                 inline.append(frame)
-                places.append(_IN_BODY)
-            elif memory is None:
-                places.append(place)
-            else:
-                extra.append(memory.view(place, size))
-                places.append(_OWN_PART)
+            elif place == OWN_PART:
+                extra.append(frame)
     head = BlockHead(
         scan,
         number,
@@ -279,7 +272,7 @@ def unpack_events(
                 if place == _IN_BODY:
                     frames.append(body[start : start + size])
                     start += size
-                elif place == _OWN_PART:
+                elif place == OWN_PART:
                     frames.append(extra[n_extra])
                     n_extra += 1
                 else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from glimt.engines.event_block import LARGE_BYTES, Layout, QueuedEvent
+from glimt.engines.event_block import LARGE_BYTES, OWN_PART, Layout, QueuedEvent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,23 +26,22 @@ class EventQueue:
     memory : FrameMemory or None
         For large frames; without it all are kept as they came.
     is_shared : bool
-        Whether all workers share it.
+        Whether all workers are where the memory is. Otherwise large frames are kept and sent as they came: a message
+        that waits for a slow or vanished worker keeps its frames, whatever becomes of the event.
 
     Attributes
     ----------
     n_bytes : int
         The bound.
-    outside_memory : FrameMemory or None
-        Where large frames are to be taken from for a worker that does not share the memory; ``None`` if all do.
     used_bytes : int
         What is taken.
     """
 
     def __init__(self, n_bytes: int, memory: FrameMemory | None, *, is_shared: bool = True) -> None:
         self.n_bytes = n_bytes
-        self.outside_memory = None if is_shared else memory
         self.used_bytes = 0
-        self.memory = memory
+        self.memory = memory if is_shared else None
+        self._is_shared = is_shared
         self._layouts: dict[Layout, Layout] = {}
         self._previous_ns = -1
 
@@ -65,7 +64,11 @@ class EventQueue:
         if self.used_bytes and self.used_bytes + n_bytes > self.n_bytes:
             return None
         places: list[int] | None = None
-        if self.memory is not None and max(sizes, default=0) >= LARGE_BYTES:
+        if max(sizes, default=0) < LARGE_BYTES:
+            pass
+        elif not self._is_shared:
+            places = [OWN_PART if size >= LARGE_BYTES else -1 for size in sizes]
+        elif self.memory is not None:
             places = self._place(frames, sizes)
             if places is None and self.used_bytes:
                 return None

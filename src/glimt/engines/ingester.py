@@ -6,8 +6,6 @@ import os
 import socket as network
 import time
 import uuid
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import zmq
@@ -16,6 +14,7 @@ from glimt.codecs.protocol import PacketKind
 from glimt.engines.allocator import keep_freed_memory
 from glimt.engines.event_queue import EventQueue
 from glimt.engines.frame_memory import FrameMemory
+from glimt.engines.ingester_role import IngesterRole
 from glimt.engines.live_messages import (
     Acknowledged,
     BeginScan,
@@ -38,13 +37,13 @@ from glimt.engines.live_messages import (
 )
 from glimt.engines.parent import ParentWatch
 from glimt.engines.reducer_link import ReducerLink
+from glimt.engines.run_keys import notice_vanished_peers
 from glimt.engines.scan_dispatch import ScanDispatch
 from glimt.engines.worker_links import WorkerLinks
 from glimt.model.errors import UsageError
 from glimt.model.trigger_map import TriggerMap
 
 if TYPE_CHECKING:
-    from glimt.engines.intake import Intake
     from glimt.pipeline.built_event import BuiltEvent
 
 REPORT_S = 0.1
@@ -53,52 +52,6 @@ _TICK_MS = 100
 _IDLE_TICK_MS = 500
 _MESSAGES_A_TURN = 200
 _MAX_OUTSTANDING = 200_000
-
-
-@dataclass(frozen=True, slots=True)
-class IngesterRole:
-    """All that the ingester process needs to know; pickled to it.
-
-    Attributes
-    ----------
-    token : bytes
-        The secret of the run.
-    address : str
-        Where workers connect; bound here.
-    control_address : str
-        ZeroMQ address.
-    prepare : callable
-        Called first: sets up logging as in the process that started it.
-    open_intake : callable
-        Opens the sources.
-    open_spill : callable
-        Returns where events that find no room are written: an object with ``write(event)`` and ``close()``.
-    slots : dict of str to frozenset of str
-        Names and tags of the worker slots.
-    queue_bytes : int
-        Most that complete events may take in memory.
-    share_memory : bool
-        The workers are on this machine.
-    data : dict of str to bytes
-        Parameter values in wire form.
-    version : int
-        Their version.
-    first_scan : int
-        Number of the first scan; larger than any before in this run.
-    """
-
-    token: bytes
-    address: str
-    control_address: str
-    prepare: Callable[[], None]
-    open_intake: Callable[[], Intake]
-    open_spill: Callable[[], Any]
-    slots: Mapping[str, frozenset[str]]
-    queue_bytes: int
-    share_memory: bool
-    data: dict[str, bytes]
-    version: int = 0
-    first_scan: int = 0
 
 
 class Ingester:
@@ -116,7 +69,7 @@ class Ingester:
         keep_freed_memory()
         self._intake = role.open_intake()
         self._ledgers = [stream.live.ledger for stream in self._intake.streams]
-        self._memory = FrameMemory(role.queue_bytes)
+        self._memory = FrameMemory(role.queue_bytes) if role.share_memory else None
         self._queue = EventQueue(role.queue_bytes, self._memory, is_shared=role.share_memory)
         self._spill: Any = None
         self._dispatch: ScanDispatch | None = None
@@ -132,23 +85,22 @@ class Ingester:
         self._n_scans = 0
         self._full_since = 0.0
         self._context: zmq.Context[Any] = zmq.Context(2)
-        self._workers_socket: zmq.Socket[bytes] = self._context.socket(zmq.ROUTER)
-        self._workers_socket.setsockopt(zmq.SNDHWM, 0)  # bounded by credits
-        self._workers_socket.setsockopt(zmq.RCVHWM, 0)
-        self._workers_socket.setsockopt(zmq.LINGER, 2000)
-        self._workers_socket.bind(role.address)
+        self._workers_socket = _bind_workers(self._context, role)
         self.address = self._workers_socket.get_string(zmq.LAST_ENDPOINT).rstrip("\0")
         names, types = self._intake.names, [stream.live.typ for stream in self._intake.streams]
         self._workers = WorkerLinks(
             self._workers_socket,
             token=role.token,
             slots=role.slots,
-            welcome=Welcome(names, types, self._memory.path, self._memory.n_bytes),
+            welcome=Welcome(
+                names, types, *(("", 0) if self._memory is None else (self._memory.path, self._memory.n_bytes))
+            ),
         )
         hello = encode(Hello(role.token, "ingester", os.getpid(), network.gethostname()))
-        self._reducer = ReducerLink(self._context, hello)
+        self._reducer = ReducerLink(self._context, hello, role.keys)
         self._control: zmq.Socket[bytes] = self._context.socket(zmq.DEALER)
         self._control.setsockopt(zmq.LINGER, 1000)
+        role.keys.join(self._control)
         self._control.connect(role.control_address)
         self._control.send(hello)
         self._poller = zmq.Poller()
@@ -337,13 +289,13 @@ class Ingester:
             case Finished() if self._finishing is not None and message.scan == dispatch.scan:
                 self._finishing.discard(slot)
 
-    def _lose(self, slot: str) -> None:
+    def _lose(self, slot: str, *, was_killed: bool = False) -> None:
         """Note that the process of a slot is gone."""
         self._workers.forget(slot)
         if self._finishing is not None:
             self._finishing.discard(slot)
         if self._dispatch is not None:
-            self._dispatch.disconnect(slot)
+            self._dispatch.disconnect(slot, was_killed=was_killed)
 
     def _hear_reducer(self) -> None:
         for content in self._reducer.receive():
@@ -367,12 +319,12 @@ class Ingester:
             case BeginScan():
                 self._begin_mapped(message)
             case StopScan():
-                self._stop_scan()
+                self._stop_scan(last=message.last)
             case SetValues():
                 self._set_values(message)
             case SlotDown():
-                if self._workers.is_from(message.slot, message.process_id) or message.process_id < 0:
-                    self._lose(message.slot)
+                if self._workers.is_from(message.slot, message.process_id, message.host) or message.process_id < 0:
+                    self._lose(message.slot, was_killed=message.was_killed)
                 if message.retired and self._dispatch is not None:
                     self._dispatch.retire(message.slot)
             case ReducerAt():
@@ -394,10 +346,10 @@ class Ingester:
             return
         self._begin_scan(message.scan_id)
 
-    def _stop_scan(self) -> None:
+    def _stop_scan(self, *, last: bool) -> None:
         if self._output_problem and self._dispatch is not None:
             self._reducer.end_scan(self._dispatch.scan, self._dispatch.n_serials, self.account(), give_up=True)
-        self._intake.stop(time.time_ns())
+        self._intake.stop(time.time_ns(), last=last)
 
     def _set_values(self, message: SetValues) -> None:
         """Use new parameter values from the next event on."""
@@ -433,6 +385,7 @@ class Ingester:
             "is_running": dispatch is not None,
             "is_finishing": self._finishing is not None,
             "is_stopping": intake.is_stopped,
+            "is_closed": intake.is_closed,
             "output_problem": self._output_problem,
             "problem": self._problem,
             "bound": list(self._bound),
@@ -493,7 +446,24 @@ class Ingester:
         if self._spill is not None:
             self._spill.close()
         self._context.destroy(linger=2000)
-        self._memory.close()
+        if self._memory is not None:
+            self._memory.close()
+
+
+def _bind_workers(context: zmq.Context[Any], role: IngesterRole) -> zmq.Socket[bytes]:
+    socket: zmq.Socket[bytes] = context.socket(zmq.ROUTER)
+    socket.setsockopt(zmq.SNDHWM, 0)  # bounded by credits
+    socket.setsockopt(zmq.RCVHWM, 0)
+    socket.setsockopt(zmq.LINGER, 2000)
+    role.frame_keys.serve(socket)
+    if not role.share_memory:
+        notice_vanished_peers(socket)
+    socket.bind(role.address)
+    return socket
+
+
+def _welcome(names: list[str], types: list[str], memory: FrameMemory | None) -> Welcome:
+    return Welcome(names, types, *(("", 0) if memory is None else (memory.path, memory.n_bytes)))
 
 
 def run_ingester(role: IngesterRole) -> None:

@@ -99,6 +99,8 @@ class Intake:
         Of the scan that runs.
     is_stopped : bool
         The operator ended the scan.
+    is_closed : bool
+        No scan begins any more; whatever comes is counted as dropped.
     """
 
     def __init__(
@@ -112,6 +114,7 @@ class Intake:
         self._make_builder = make_builder
         self.automatic = automatic
         self.is_stopped = False
+        self.is_closed = False
         self.trigger_map: TriggerMap | None = None
         self.builder: EventBuilder | None = make_builder(None) if automatic else None
         self._events: deque[BuiltEvent] = deque()
@@ -151,6 +154,10 @@ class Intake:
 
     def _push(self, index: int, items: list[StreamItem], now_ns: int) -> None:
         stream, builder = self.streams[index], self.builder
+        if self.is_closed and (builder is None or builder.is_ended):
+            for item in items:
+                _drop(stream, item, "stopped")
+            return
         if builder is None:
             self._hold_early(stream, items)
             return
@@ -236,22 +243,27 @@ class Intake:
                 builder.push(index, early, now_ns)
         self._events.extend(builder.ready())
 
-    def stop(self, now_ns: int) -> None:
-        """End the scan with what is complete."""
+    def stop(self, now_ns: int, *, last: bool = False) -> None:
+        """End the scan with what is complete; after the ``last`` none begins any more."""
+        self.is_closed = self.is_closed or last
+        if last:
+            for stream in self.streams:
+                while stream.early:
+                    _drop(stream, stream.early.popleft(), "stopped")
         if self.builder is None or self.builder.is_ended:
             return
         self.is_stopped = True
         self.builder.stop(now_ns)
         self._events.extend(self.builder.ready())
-        for stream in self.streams:
-            stream.leaves_out = stream.live.is_open
+        for index, stream in enumerate(self.streams):
+            stream.leaves_out = stream.live.is_open and not self.builder.has_next_scan(index)
 
     def end_scan(self, now_ns: int) -> None:
         """Forget the scan that has ended; in automatic mode be ready for the next, which may have begun."""
         old, self.builder, self.trigger_map = self.builder, None, None
         self.is_stopped = False
         later = old.next_scan() if old is not None else []
-        if self.automatic:
+        if self.automatic and not self.is_closed:
             self.builder = self._make_builder(None)
         for index, items in enumerate(later):
             if items:

@@ -336,7 +336,7 @@ class InlineEngine:
                 self._begin_mapped(message)
             case StopScan():
                 self._gives_up = bool(self._reducer.output_problem)
-                self._intake.stop(time.time_ns())
+                self._intake.stop(time.time_ns(), last=message.last)
             case SetValues():
                 self._set_values(message)
         self._reported_at = 0.0
@@ -384,6 +384,7 @@ class InlineEngine:
             "is_running": dispatch is not None,
             "is_finishing": self._has_finished,
             "is_stopping": intake.is_stopped,
+            "is_closed": intake.is_closed,
             "output_problem": self._reducer.output_problem,
             "problem": self._problem,
             "bound": list(self._bound),

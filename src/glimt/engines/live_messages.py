@@ -188,7 +188,9 @@ class BeginScan(msgspec.Struct, tag="begin_scan", frozen=True):
 
 
 class StopScan(msgspec.Struct, tag="stop_scan", frozen=True):
-    """Control to ingester: end the scan with what has come."""
+    """Control to ingester: end the scan with what has come; after the ``last`` there is no other."""
+
+    last: bool = False
 
 
 class SetValues(msgspec.Struct, tag="set_values", frozen=True):
@@ -199,11 +201,23 @@ class SetValues(msgspec.Struct, tag="set_values", frozen=True):
 
 
 class SlotDown(msgspec.Struct, tag="slot_down", frozen=True):
-    """Control to ingester: the process of this slot has died; ``retired`` if no other will take its place."""
+    """Control to ingester: the process of this slot has died.
+
+    Attributes
+    ----------
+    slot, process_id, host : str, int, str
+        Which one.
+    retired : bool
+        No other will take its place.
+    was_killed : bool
+        From outside, as far as is known.
+    """
 
     slot: str
     process_id: int
     retired: bool = False
+    host: str = ""
+    was_killed: bool = False
 
 
 class Report(msgspec.Struct, tag="report", frozen=True):
@@ -239,12 +253,17 @@ class Beat(msgspec.Struct, tag="beat", frozen=True):
     remarks: list[str] = []
 
 
+class Alive(msgspec.Struct, tag="alive", frozen=True):
+    """Control to worker or reducer, after each of its beats: it is heard."""
+
+
 ToWorker = Welcome | ReducerAt | ScanStart | Values | Finish | Quit
 FromWorker = Hello | Credit | Acknowledged | Finished
 ToReducer = Hello | ScanStart | Values | Void | ScanEnd | Quit
 FromReducer = Acknowledged | ScanEnded
 ToIngester = BeginScan | StopScan | SetValues | SlotDown | ReducerAt | Quit
 ToControl = Hello | Report | Beat
+ToHeart = Alive | Quit
 
 encode = msgspec.msgpack.Encoder().encode
 decode_to_worker = msgspec.msgpack.Decoder(ToWorker).decode
@@ -253,3 +272,4 @@ decode_to_reducer = msgspec.msgpack.Decoder(ToReducer).decode
 decode_from_reducer = msgspec.msgpack.Decoder(FromReducer).decode
 decode_to_ingester = msgspec.msgpack.Decoder(ToIngester).decode
 decode_to_control = msgspec.msgpack.Decoder(ToControl).decode
+decode_to_heart = msgspec.msgpack.Decoder(ToHeart).decode

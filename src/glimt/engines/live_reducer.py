@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import socket as network
 import time
 from collections.abc import Callable, Mapping
@@ -27,6 +28,7 @@ from glimt.engines.live_messages import (
     encode,
 )
 from glimt.engines.parent import ParentWatch
+from glimt.engines.run_keys import NO_KEYS, RunKeys, notice_vanished_peers
 from glimt.engines.scan_reduction import ResultLog, ScanReduction
 from glimt.pipeline.parameter_set import ParameterSet
 from glimt.pipeline.user_class import import_class
@@ -60,6 +62,8 @@ class ReducerRole:
     write_output : callable or None
         Given the published tree, its lock, the scan's identity, its ledger and its parameters, writes the output file
         and returns why it could not, or an empty text.
+    keys : RunKeys
+        Of the run.
     """
 
     token: bytes
@@ -71,6 +75,7 @@ class ReducerRole:
     open_log: Callable[[str], ResultLog]
     serve: Callable[[Any], AbstractContextManager[Any]] | None = None
     write_output: Callable[[Mapping[str, Any], Any, str, dict[str, Any], dict[str, bytes]], str] | None = None
+    keys: RunKeys = NO_KEYS
 
 
 class LiveReducer:
@@ -100,11 +105,14 @@ class LiveReducer:
         self._socket: zmq.Socket[bytes] = self._context.socket(zmq.ROUTER)
         self._socket.setsockopt(zmq.SNDHWM, 0)  # answers are small, and as many as messages
         self._socket.setsockopt(zmq.LINGER, 2000)
+        role.keys.serve(self._socket)
+        if role.address.startswith("tcp:"):
+            notice_vanished_peers(self._socket)
         self._socket.bind(role.address)
         self.address = self._socket.get_string(zmq.LAST_ENDPOINT).rstrip("\0")
         hello = Hello(role.token, "reducer", os.getpid(), network.gethostname())
         self._view_url = ""
-        self._heart = Heart(role.control_address, hello, self._state)
+        self._heart = Heart(role.control_address, hello, self._state, keys=role.keys)
 
     def tree(self) -> tuple[Mapping[str, Any], AbstractContextManager[Any]]:
         """Return what the reducer of the newest scan publishes, and the lock to hold while reading it."""
@@ -155,7 +163,7 @@ class LiveReducer:
             hello = decode_to_reducer(parts[0])
         except (ValueError, RecursionError):
             return
-        if isinstance(hello, Hello) and hello.token == self._role.token:
+        if isinstance(hello, Hello) and secrets.compare_digest(hello.token, self._role.token):
             self._peers[identity] = hello.role
             if hello.role == INGESTER:
                 self._ingester = identity

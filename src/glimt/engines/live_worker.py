@@ -38,6 +38,7 @@ from glimt.engines.live_messages import (
     encode,
 )
 from glimt.engines.parent import ParentWatch
+from glimt.engines.run_keys import NO_KEYS, LossWatch, RunKeys
 from glimt.model.errors import GlimtError, UserCodeError
 from glimt.pipeline.failure import Failure
 from glimt.pipeline.parameter_set import ParameterSet
@@ -77,6 +78,10 @@ class WorkerRole:
         Most that a block of several events may have.
     result_bytes : int
         No further block is asked for while results of this size wait for the reducer.
+    keys, frame_keys : RunKeys
+        Of the connections to control and reducer, and of that to the ingester.
+    lease_s : float or None
+        How long it goes on without hearing from control [s]; ``None`` if it sees the process that started it.
     """
 
     slot: str
@@ -90,6 +95,9 @@ class WorkerRole:
     share_memory: bool = True
     block_bytes: int = 4 << 20
     result_bytes: int = 64 << 20
+    keys: RunKeys = NO_KEYS
+    frame_keys: RunKeys = NO_KEYS
+    lease_s: float | None = None
 
 
 class LiveWorker:
@@ -124,26 +132,32 @@ class LiveWorker:
         self._busy_s = 0.0
         hello = Hello(role.token, role.slot, os.getpid(), network.gethostname(), list(role.tags))
         self._hello = encode(hello)
-        self._heart = Heart(role.control_address, hello, self._state)
+        self._heart = Heart(role.control_address, hello, self._state, keys=role.keys, lease_s=role.lease_s)
         self._context: zmq.Context[Any] = zmq.Context()
-        self._ingester = self._connect(role.ingester_address)
+        self._ingester, self._ingester_watch = self._connect(role.ingester_address, role.frame_keys)
         self._reducer: zmq.Socket[bytes] | None = None
+        self._reducer_watch: LossWatch | None = None
+        self._reducer_at = ""
 
-    def _connect(self, address: str) -> zmq.Socket[bytes]:
+    def _connect(self, address: str, keys: RunKeys) -> tuple[zmq.Socket[bytes], LossWatch]:
         socket: zmq.Socket[bytes] = self._context.socket(zmq.DEALER)
         socket.setsockopt(zmq.SNDHWM, 0)  # bounded by credits and by result_bytes
         socket.setsockopt(zmq.RCVHWM, 0)
         socket.setsockopt(zmq.LINGER, 5000)
+        keys.join(socket)
+        watch = LossWatch(socket, address)
         socket.connect(address)
         socket.send(self._hello)
-        return socket
+        return socket, watch
 
     def run(self) -> None:
         """Work until told to quit, or until the process that started this one is gone."""
         parent = ParentWatch()
         try:
-            while not parent.is_gone():
+            while not parent.is_gone() and not self._heart.is_given_up:
                 if not self._wait(parent):
+                    if self._has_lost_ingester():
+                        return
                     continue
                 parts = self._ingester.recv_multipart(copy=False)
                 if len(parts) > 1:
@@ -162,11 +176,23 @@ class LiveWorker:
         poller.register(self._ingester, zmq.POLLIN)
         if self._reducer is not None:
             poller.register(self._reducer, zmq.POLLIN)
+        if self._reducer_watch is not None:
+            self._reducer_watch.register(poller)
+        self._ingester_watch.register(poller)
         parent.register(poller)
         found = dict(poller.poll(1000))
         if self._reducer in found:
             self._take_acknowledgements()
+        if self._reducer_watch is not None and self._reducer_watch.has_lost():
+            self._use_reducer(self._reducer_at)
         return self._ingester in found
+
+    def _has_lost_ingester(self) -> bool:
+        """Tell whether the connection broke: what was on its way is lost, and nobody would send it here again."""
+        if not self._ingester_watch.has_lost() or self._ingester.poll(0):
+            return False
+        self._heart.remark(f"{self._role.slot} has lost its connection to the ingester, and ends")
+        return True
 
     def _take(self, message: Any) -> bool:
         """Do what the ingester says; False if that is to quit."""
@@ -217,9 +243,11 @@ class LiveWorker:
         self._ingester.send(encode(Finished(scan)))
 
     def _use_reducer(self, address: str) -> None:
-        if self._reducer is not None:
+        if self._reducer is not None and self._reducer_watch is not None:
+            self._reducer_watch.close()
             self._reducer.close(linger=0)
-        self._reducer = self._connect(address)
+        self._reducer_at = address
+        self._reducer, self._reducer_watch = self._connect(address, self._role.keys)
         for parts in self._unacknowledged.values():
             self._reducer.send_multipart(parts, copy=False)
 

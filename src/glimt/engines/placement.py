@@ -12,12 +12,15 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from glimt.engines.run_keys import NO_KEYS
 from glimt.model.errors import GlimtError, UserCodeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from multiprocessing.connection import Connection
     from multiprocessing.context import SpawnProcess
+
+    from glimt.engines.run_keys import RunKeys
 
 _LONGEST_SOCKET_FOLDER = 70  # the system allows 108 characters for a socket's path
 
@@ -53,9 +56,22 @@ class Placement(Protocol):
 
     shares_memory: bool
     """Whether workers are on the ingester's machine."""
+    keys: RunKeys
+    """Of the connections of control and reducer."""
+    frame_keys: RunKeys
+    """Of the connections between ingester and workers, which carry the frames."""
+    start_limit_s: float
+    """How long starting all roles may take [s]."""
+    quiet_limit_s: float
+    """How long a role without a sentinel may be silent before it is taken as dead [s]."""
+    lease_s: float | None
+    """How long workers go on without hearing from the control process [s]; ``None`` if they see it end."""
 
     def address(self, name: str) -> str:
-        """Return the ZeroMQ address at which a role or the control process is to bind."""
+        """Return the ZeroMQ address at which a role or the control process is to bind.
+
+        Ends with ``:*`` if a port is chosen at that moment; then workers are started when the ingester has told it.
+        """
         ...
 
     def start(self, name: str, run: Callable[[Any], None], role: Any) -> PlacedRole:
@@ -71,6 +87,10 @@ class LocalPlacement:
     """Roles are processes of this machine, which talk over sockets in a folder of this user's own."""
 
     shares_memory = True
+    keys = frame_keys = NO_KEYS  # sockets in a folder of this user's own
+    start_limit_s = 120.0
+    quiet_limit_s = float("inf")
+    lease_s: float | None = None
 
     def __init__(self) -> None:
         folder = tempfile.gettempdir()
@@ -112,7 +132,7 @@ class LocalRole:
         # Spawned, not forked: threads of this process would not survive in the child, their locks would.
         # Not a daemon: a user's worker may have processes of its own.
         self._process: SpawnProcess = context.Process(
-            target=_run_role, args=(run, role, refuse), name=name, daemon=False
+            target=run_role, args=(run, role, refuse), name=name, daemon=False
         )
         self._process.start()
         refuse.close()
@@ -155,10 +175,12 @@ class LocalRole:
             self._process.close()
 
 
-def _run_role(run: Callable[[Any], None], role: Any, refuse: Connection) -> None:
-    # Ctrl-C and the end of a service are for the run, which tells its roles; a group signal must not end them first.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+def run_role(run: Callable[[Any], None], role: Any, refuse: Connection) -> None:
+    """Be the process of a role; if it cannot do what it is for, say why and end."""
+    # Ctrl-C and the end of a service are for the run, which tells its roles; a group signal must not end them first. Not
+    # SIG_IGN, which programs that user code starts would inherit.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _leave_to_the_run)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     try:
         run(role)
@@ -167,3 +189,7 @@ def _run_role(run: Callable[[Any], None], role: Any, refuse: Connection) -> None
             sys.stderr.write(f"{error.trace}\n")
         refuse.send_bytes(str(error).encode())
         sys.exit(1)
+
+
+def _leave_to_the_run(number: int, frame: object) -> None:
+    del number, frame

@@ -13,16 +13,22 @@ from glimt.engines.worker_slot import WorkerSlot
 E = TypeVar("E")
 
 
-def blame(slot: WorkerSlot[E], book: DeliveryBook[E]) -> None:
-    """Suspect what ``slot`` was processing; give up what ended two workers while it was alone."""
+_KILL, _CRASH, _TOO_MUCH = 1, 5, 10
+"""A process that crashes twice over an event will do so again. One that is killed says little about its event, but may
+have been killed because the event takes all memory: that must come to an end, too."""
+
+
+def blame(slot: WorkerSlot[E], book: DeliveryBook[E], *, was_killed: bool) -> None:
+    """Suspect what ``slot`` was processing; give up what ended too many workers while it was alone."""
     oldest = next(iter(slot.unfinished.values()), [])
     slot.unfinished.clear()
     for delivery in oldest:
         if book.open.get(delivery.serial) is not delivery:
             continue
         delivery.is_suspect = True
-        delivery.n_deaths_alone += len(oldest) == 1
-        if delivery.n_deaths_alone == 2:
+        if len(oldest) == 1:
+            delivery.blame += _KILL if was_killed else _CRASH
+        if delivery.blame >= _TOO_MUCH:
             book.void(delivery, GIVEN_UP)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import zmq
 
 from glimt.engines.live_messages import Quit, ScanEnd, ScanStart, Values, Void, encode
+from glimt.engines.run_keys import RunKeys
 
 
 class ReducerLink:
@@ -19,6 +20,8 @@ class ReducerLink:
         Of the ingester.
     hello : bytes
         What is said first.
+    keys : RunKeys
+        Of the run.
 
     Attributes
     ----------
@@ -26,7 +29,8 @@ class ReducerLink:
         To be polled, once it is registered; ``None`` before the reducer is there.
     """
 
-    def __init__(self, context: zmq.Context[Any], hello: bytes) -> None:
+    def __init__(self, context: zmq.Context[Any], hello: bytes, keys: RunKeys) -> None:
+        self._keys = keys
         self._context = context
         self._hello = hello
         self.socket: zmq.Socket[bytes] | None = None
@@ -41,6 +45,7 @@ class ReducerLink:
         self.socket = self._context.socket(zmq.DEALER)
         self.socket.setsockopt(zmq.SNDHWM, 0)
         self.socket.setsockopt(zmq.LINGER, 2000)
+        self._keys.join(self.socket)
         self.socket.connect(address)
         self.socket.send(self._hello)
         if is_running:

@@ -143,10 +143,10 @@ class ScanDispatch:
             self._use_version(slot, event.version)
             self._send(slot, self._pack(-1, event.version, [(-1, event)], is_primer=True))
 
-    def disconnect(self, slot: str) -> None:
-        """Note that the process of a slot has died."""
+    def disconnect(self, slot: str, *, was_killed: bool = False) -> None:
+        """Note that the process of a slot has died; ``was_killed`` from outside, as far as is known."""
         self._forget(slot)
-        self._assignment.disconnect(slot)
+        self._assignment.disconnect(slot, was_killed=was_killed)
         self.settle()
 
     def retire(self, slot: str) -> None:
@@ -211,7 +211,7 @@ class ScanDispatch:
     def _pack(
         self, number: int, version: int, run: Sequence[tuple[int, QueuedEvent]], *, is_primer: bool = False
     ) -> list[Any]:
-        return pack_block(self.scan, number, version, run, memory=self._queue.outside_memory, is_primer=is_primer)
+        return pack_block(self.scan, number, version, run, is_primer=is_primer)
 
     # The account --------------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import zmq
 
 from glimt.engines.live_messages import (
+    Alive,
     Beat,
     Hello,
     Quit,
@@ -37,6 +38,8 @@ log = logging.getLogger("glimt")
 INGESTER, REDUCER = "ingester", "reducer"
 _FAST_DEATHS = 5
 """So many processes in a row that die before they say a word mean that the next would, too."""
+_KILLED = "killed by SIGKILL"
+"""So ends what is said of a process that an operator, or the system for want of memory, has ended."""
 _LONGEST_PAUSE_S = 5.0
 _KEPT_BEATS = 256
 
@@ -106,6 +109,8 @@ class Supervisor:
     ----------
     address : str
         Where roles send their beats.
+    ingester_address : str
+        Where workers connect.
     roles : dict of str to RoleState
         By name.
     problem : str
@@ -136,9 +141,16 @@ class Supervisor:
         self._context: zmq.Context[Any] = zmq.Context()
         self._socket: zmq.Socket[bytes] = self._context.socket(zmq.ROUTER)
         self._socket.setsockopt(zmq.LINGER, 1000)
+        placement.keys.serve(self._socket)
         self._socket.bind(placement.address("control"))
         self.address = self._socket.get_string(zmq.LAST_ENDPOINT).rstrip("\0")
         self._peers: dict[bytes, tuple[str, int]] = {}
+        self._current: dict[str, bytes] = {}
+        self._unplaced: set[str] = set()
+        self.ingester_address = placement.address(INGESTER)
+        self._chooses_port = self.ingester_address.endswith(":*")
+        if self._chooses_port:
+            self.ingester_address = ""
         self._ingester = b""
         self._unsent: deque[bytes] = deque()
         self._reducer_at = ""
@@ -184,8 +196,8 @@ class Supervisor:
         self._thread.join(timeout=wait_s + 5)
         deadline = time.monotonic() + wait_s
         for role in self.roles.values():
-            if role.placed is not None:
-                role.placed.end(max(0.1, deadline - time.monotonic()))
+            if role.placed is not None:  # one that is only just starting would wait for an ingester that is gone
+                role.placed.end(0.0 if role.is_new else max(0.1, deadline - time.monotonic()))
         self._socket.close()
         self._context.term()
         os.close(self._read_wake)
@@ -194,6 +206,9 @@ class Supervisor:
     def _start(self, name: str) -> None:
         make, run = self._make[name]
         role = self.roles[name]
+        if name not in (INGESTER, REDUCER) and not self.ingester_address:
+            self._unplaced.add(name)
+            return
         role.is_new = True
         role.heard_at = time.monotonic()
         role.placed = self._placement.start(name, run, make())
@@ -234,21 +249,37 @@ class Supervisor:
             return
         if isinstance(message, Hello):
             if secrets.compare_digest(message.token, self._token) and message.role in self.roles:
+                self._note_replacement(message)
+                self._forget_peer(message.role)
                 self._peers[identity] = (message.role, message.process_id)
+                self._current[message.role] = identity
                 self.roles[message.role].host = message.host
                 if message.role == INGESTER:
                     self._ingester = identity
                     if self._reducer_at:
                         self._unsent.appendleft(encode(ReducerAt(self._reducer_at)))
             return
-        if identity not in self._peers:
+        if identity not in self._peers or self._current.get(self._peers[identity][0]) != identity:
+            # It was taken as dead and another has its place, or its connection broke and what it was told is lost.
+            self._socket.send_multipart([identity, encode(Quit())])
             return
         name, process_id = self._peers[identity]
         if isinstance(message, Beat):
             self._take_beat(name, message)
+            self._socket.send_multipart([identity, encode(Alive())])
         elif isinstance(message, Report) and name == INGESTER:
             self._heard(name, process_id, message.state)
+            self._learn_address(str(message.state.get("address", "")))
             self._on_report(message.state)
+
+    def _learn_address(self, address: str) -> None:
+        """Start the workers that waited for the ingester to choose its port."""
+        if self.ingester_address or not address:
+            return
+        self.ingester_address = address
+        names, self._unplaced = sorted(self._unplaced), set()
+        for name in names:
+            self._start(name)
 
     def _take_beat(self, name: str, beat: Beat) -> None:
         role = self.roles[name]
@@ -277,19 +308,26 @@ class Supervisor:
     def _look_after_roles(self) -> None:
         now = time.monotonic()
         for name, role in self.roles.items():
-            if role.placed is not None and not role.placed.is_alive():
-                self._bury(name, role, now)
+            if role.placed is None:
+                pass
+            elif not role.placed.is_alive():
+                self._bury(name, role, now, role.placed.describe_death())
+            elif role.placed.sentinel is None and not role.is_new:
+                quiet_s = now - role.heard_at
+                if quiet_s > self._placement.quiet_limit_s:
+                    self._bury(name, role, now, f"{name} on {role.host} has not been heard for {quiet_s:.0f} s")
             if role.restart_at and now >= role.restart_at:
                 role.restart_at = 0.0
                 role.n_restarts += 1
                 self._start(name)
 
-    def _bury(self, name: str, role: RoleState, now: float) -> None:
+    def _bury(self, name: str, role: RoleState, now: float, death: str) -> None:
         assert role.placed is not None
-        role.last_death = role.placed.describe_death()
+        role.last_death = death
         refusal = role.placed.refusal
         role.placed.end(0.0)
         role.placed = None
+        self._forget_peer(name)
         if self._stopping:
             return
         role.n_fast_deaths += role.is_new
@@ -301,7 +339,8 @@ class Supervisor:
         if name == INGESTER:
             self._lose_ingester(now)
         elif name != REDUCER:
-            self._unsent.append(encode(SlotDown(name, role.process_id, role.is_retired)))
+            was_killed = death.endswith(_KILLED)
+            self._unsent.append(encode(SlotDown(name, role.process_id, role.is_retired, role.host, was_killed)))
             self._send_commands()
         if role.is_retired:
             self._give_up(name, refusal or self._why_retired(role, is_often=is_often))
@@ -326,9 +365,31 @@ class Supervisor:
             self._on_remark(why)
         self._ready.set()
 
+    def _note_replacement(self, hello: Hello) -> None:
+        """Count a process in the place of one that nobody saw end: its placement started it elsewhere by itself."""
+        role = self.roles[hello.role]
+        if role.is_new or (role.process_id, role.host) == (hello.process_id, hello.host):
+            return
+        role.n_restarts += 1
+        role.last_death = f"the machine of {hello.role} ({role.host}) was lost; it was started again on {hello.host}"
+        self._on_remark(role.last_death)
+
+    def _forget_peer(self, name: str) -> None:
+        identity = self._current.pop(name, None)
+        if identity is not None:
+            del self._peers[identity]
+
     def _lose_ingester(self, now: float) -> None:
         """Begin anew with all workers: what they have is of a scan that is lost with the ingester."""
         self._ingester = b""
+        last = self.roles[INGESTER].state
+        if last.get("is_running"):
+            self._on_remark(
+                f"scan {last['scan_id']} is lost with the ingester, and has no output: {last['n_finished']:,} of its "
+                f"events were finished and {last['n_outstanding']:,} on their way when it was last heard"
+            )
+        if self._chooses_port:
+            self.ingester_address = ""
         self._unsent.clear()
         for name, role in self.roles.items():
             if name not in (INGESTER, REDUCER) and role.placed is not None:

@@ -26,9 +26,10 @@ _NOBODY = -1
 class _Link:
     """One worker process."""
 
-    __slots__ = ("identity", "process_id", "scan", "version")
+    __slots__ = ("host", "identity", "process_id", "scan", "version")
 
-    def __init__(self, identity: bytes, process_id: int) -> None:
+    def __init__(self, identity: bytes, process_id: int, host: str) -> None:
+        self.host = host
         self.identity = identity
         self.process_id = process_id
         self.scan = _NOBODY
@@ -92,7 +93,7 @@ class WorkerLinks:
 
     def _greet(self, identity: bytes, message: Hello) -> None:
         self.forget(message.role)
-        self._links[message.role] = _Link(identity, message.process_id)
+        self._links[message.role] = _Link(identity, message.process_id, message.host)
         self._names[identity] = message.role
         self._newcomers.append(message.role)
         self._send(identity, self._welcome)
@@ -104,10 +105,10 @@ class WorkerLinks:
         found, self._newcomers = self._newcomers, []
         return [slot for slot in dict.fromkeys(found) if slot in self._links]
 
-    def is_from(self, slot: str, process_id: int) -> bool:
+    def is_from(self, slot: str, process_id: int, host: str) -> bool:
         """Tell whether this process is the one that a slot has."""
         link = self._links.get(slot)
-        return link is not None and link.process_id == process_id
+        return link is not None and (link.process_id, link.host) == (process_id, host)
 
     def forget(self, slot: str) -> None:
         """Forget the process of a slot: it has died."""

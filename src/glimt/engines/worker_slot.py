@@ -37,6 +37,14 @@ class WorkerSlot(Generic[E]):
         self.n_debts = 0
         """Blocks sent without credit, whose credits are still to come."""
 
+    @property
+    def is_trying(self) -> bool:
+        """Whether its process has a delivery that one died of: nothing else may be with it.
+
+        A process that dies takes its last words along, so of several blocks it is not known which was the last.
+        """
+        return any(deliveries[0].blame for deliveries in self.unfinished.values())
+
     def next_queue(self) -> WaitingQueue[E] | None:
         """Return the queue whose first delivery has the lowest serial it may take; ``None`` if nothing waits for it."""
         best = None

@@ -1,4 +1,4 @@
-"""Mean and spread of the pixels at each distance from the beam, with peaks clipped off, and the plain radial profile."""
+"""Mean and spread of the pixels at each distance from the beam, with and without peaks clipped off."""
 
 from __future__ import annotations
 
@@ -104,9 +104,11 @@ class RadialStatistics:
         """
         bins = self.bins
         if not self._compiled:
+            from glimt.kernels.radial_statistics_plain import clip_bins
+
             self.n_listed = bins.bins.size
             self.listed[:] = np.arange(self.n_listed)
-            return RadialBackground(*np_clip(values, bins, rule))
+            return RadialBackground(*clip_bins(values, bins.bins, bins.n_bins, rule))
         from glimt.kernels import radial_statistics_compiled as loops  # imports Numba
 
         none = np.uint16(bins.n_bins)
@@ -145,10 +147,3 @@ class RadialStatistics:
         """
         # Pixels up to 1e9 take part whatever the threshold; a high one makes whole numbers go the fast way.
         return self.background(frame, minimum_snr=0.0, threshold=float(self._most_low + 1), n_iterations=1)
-
-
-def np_clip(values: Array, bins: RadialBins, rule: tuple[float, float, int]) -> tuple[Array, ...]:
-    """Run the plain version."""
-    from glimt.kernels.radial_statistics_plain import clip_bins
-
-    return clip_bins(values, bins.bins, bins.n_bins, rule)

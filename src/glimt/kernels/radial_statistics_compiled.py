@@ -52,7 +52,7 @@ def _add_low(values: Array, bins: Array, low_max: Any, sums: Array) -> None:
 def _list_high(
     values: Array, bins: Array, none: Any, low_max: Any, negative: bool, first: int, listed: Array, n: int
 ) -> int:
-    """Append the numbers of used pixels above ``low_max``, and of negative ones if told so; return how many there are."""
+    """Append the numbers of used pixels above ``low_max``, and of negative ones if told so; return the new length."""
     zero = values.dtype.type(0)
     for start in range(0, values.size, GROUP):
         some_values, some_bins = values[start : start + GROUP], bins[start : start + GROUP]
@@ -70,7 +70,9 @@ def _list_high(
 
 
 @compiled
-def sum_and_list(values: Array, bins: Array, none: Any, low_max: Any, negative: bool, sums: Array, listed: Array) -> int:
+def sum_and_list(
+    values: Array, bins: Array, none: Any, low_max: Any, negative: bool, sums: Array, listed: Array
+) -> int:
     """Sum the low pixels of every bin and list the others; return how many are listed.
 
     Parameters

@@ -97,7 +97,7 @@ class RadialBins:
     ) -> None:
         given: npt.NDArray[Any] = np.asarray(radius_px)
         if given.ndim != 2 or given.dtype.kind not in "iuf":
-            raise UsageError(f"the radius map is {given.ndim}-dimensional {given.dtype}; (slow, fast) numbers are needed")
+            raise UsageError(f"the radius map is {given.ndim}-dimensional {given.dtype}; give (slow, fast) numbers")
         self.shape = checked_shape(given.shape)
         excluded = checked_mask(mask, self.shape)
         with np.errstate(over="ignore", invalid="ignore"):

@@ -91,7 +91,7 @@ class SpotResolution:
         at = np.asarray(panel_number)
         if at.shape != (n_spots,) or at.dtype.kind not in "iu":
             raise UsageError(f"panel_number has shape {at.shape} and type {at.dtype}; {n_spots} integers are needed")
-        if at.size and not (0 <= int(at.min()) and int(at.max()) < n_panels):
+        if at.size and not (int(at.min()) >= 0 and int(at.max()) < n_panels):
             raise UsageError(f"panel_number goes from {at.min()} to {at.max()}; the panels are 0 to {n_panels - 1}")
         return at.astype(np.intp)
 

@@ -25,8 +25,7 @@ MAX_D_STAR_SQ = 400.0
 @lru_cache(maxsize=16)
 def _rings(limit: int) -> Array:
     h, k, l = (  # noqa: E741  the field's name of the third index
-        np.arange(math.floor(math.sqrt(limit) * edge) + 1)
-        for edge in (ICE_A_ANGSTROM, ICE_A_ANGSTROM, ICE_C_ANGSTROM)
+        np.arange(math.floor(math.sqrt(limit) * edge) + 1) for edge in (ICE_A_ANGSTROM, ICE_A_ANGSTROM, ICE_C_ANGSTROM)
     )
     # Symmetry brings every ring to 0 <= k <= h, 0 <= l. The c glide takes away hhl with odd l, 00l with them.
     h, k, l = (index.ravel() for index in np.meshgrid(h, k, l, indexing="ij"))  # noqa: E741

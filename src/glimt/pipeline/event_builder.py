@@ -201,6 +201,10 @@ class EventBuilder:
             state.next_scan = []
         return later
 
+    def has_next_scan(self, stream_index: int) -> bool:
+        """Tell whether a stream has begun the next scan, which is kept for `next_scan`."""
+        return bool(self._states[stream_index].next_scan)
+
     # From here on: one item into the open events.
 
     def _pass_through(self, state: StreamState, items: Iterable[StreamItem], now_ns: int) -> None:

@@ -132,9 +132,43 @@ def test_all_deliveries_of_a_key_move_together() -> None:
     assert events_of(sent(assignment, "w0", max_events=1)) == ["a"]
     assert events_of(sent(assignment, "w1", max_events=1)) == ["c"]
     assignment.disconnect("w0")
-    assert events_of(sent(assignment, "w2", max_events=1)) == ["a"]
+    again = sent(assignment, "w2", max_events=1)
+    assert events_of(again) == ["a"]
     assert events_of(sent(assignment, "w1")) == ["d"]
-    assert events_of(sent(assignment, "w2")) == ["b"]
+    assignment.credit("w2", 1, MB)
+    assert assignment.next_block() is None  # "w0" died of it: nothing else is with "w2" until it is done
+    assignment.done("w2", again.number)
+    assert events_of(assignment.next_block()) == ["b"]
+
+
+def test_an_event_whose_workers_were_killed_from_outside_is_not_given_up_soon() -> None:
+    assignment = workers(1)
+    offer(assignment, *"ab")
+    assert events_of(sent(assignment, max_events=1)) == ["a"]
+    for _ in range(9):
+        assignment.disconnect("w0", was_killed=True)
+        assignment.connect("w0")
+        assert events_of(sent(assignment)) == ["a"]
+    assignment.disconnect("w0", was_killed=True)
+    assert assignment.settled().given_up == ["a"]
+
+
+def test_what_a_worker_died_of_is_tried_where_nothing_else_is() -> None:
+    assignment = workers(2)
+    offer(assignment, *"abc")
+    sent(assignment, "w0", max_events=1)
+    other = sent(assignment, "w1", max_events=1)
+    assignment.disconnect("w0")
+    assignment.credit("w1", 64, MB)
+    assert assignment.next_block() is None
+    assignment.done("w1", other.number)
+    tried = assignment.next_block()
+    assert events_of(tried) == ["a"]
+    assignment.credit("w1", 64, MB)
+    assert assignment.next_block() is None
+    assert tried is not None
+    assignment.done("w1", tried.number)
+    assert events_of(assignment.next_block()) == ["c"]
 
 
 def test_keys_that_share_a_delivery_move_together() -> None:
@@ -160,12 +194,15 @@ def test_a_redelivered_event_needs_no_credit_if_nobody_has_any() -> None:
     assignment = workers(2)
     offer(assignment, *"ab")
     sent(assignment, "w0", max_events=1)
-    sent(assignment, "w1", max_events=1)
+    other = sent(assignment, "w1", max_events=1)
     assignment.disconnect("w0")
+    assert assignment.next_block() is None
+    assignment.done("w1", other.number)
     block = assignment.next_block()
     assert block is not None
     assert (block.slot, events_of(block)) == ("w1", ["a"])
     assert assignment.next_block() is None
+    assignment.done("w1", block.number)
     # The credit for the block that had none is not one more.
     offer(assignment, *"cd")
     assignment.credit("w1", 1, MB)

@@ -153,9 +153,9 @@ class InlineRun:
         self._command(BeginScan(scan_id, trigger_map, all_wrap))
         return scan_id
 
-    def stop_scan(self) -> None:
-        """End the scan with what has come."""
-        self._command(StopScan())
+    def stop_scan(self, *, last: bool = False) -> None:
+        """End the scan with what has come; after the ``last`` none begins any more."""
+        self._command(StopScan(last))
 
     def set_parameter(self, name: str, data: bytes) -> tuple[str, int]:
         """Change a parameter from the next event on; return the new content hash and the version.

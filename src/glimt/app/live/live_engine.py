@@ -60,8 +60,8 @@ class LiveEngine(Protocol):
         """Begin a scan with a trigger map that has been checked; return its identity."""
         ...
 
-    def stop_scan(self) -> None:
-        """End the scan with what has come."""
+    def stop_scan(self, *, last: bool = False) -> None:
+        """End the scan with what has come; after the ``last`` none begins any more."""
         ...
 
     def set_parameter(self, name: str, data: bytes) -> tuple[str, int]:

@@ -23,7 +23,8 @@ from glimt.app.live.spill import OpenSpill
 from glimt.app.process import prepare_process
 from glimt.app.result_log import OpenLog
 from glimt.codecs.registry import protocol_named
-from glimt.engines.ingester import IngesterRole, run_ingester
+from glimt.engines.ingester import run_ingester
+from glimt.engines.ingester_role import IngesterRole
 from glimt.engines.live_messages import BeginScan, SetValues, StopScan
 from glimt.engines.live_reducer import ReducerRole, run_reducer
 from glimt.engines.live_worker import WorkerRole, run_worker
@@ -145,6 +146,8 @@ class LiveRun:
             data=self.parameters.data(),
             version=self._version,
             first_scan=next(self._ingesters) * _SCANS_A_PROCESS,
+            keys=self.placement.keys,
+            frame_keys=self.placement.frame_keys,
         )
 
     def _reducer_role(self) -> ReducerRole:
@@ -159,6 +162,7 @@ class LiveRun:
             open_log=OpenLog(output.journal_folder if output.journal else None),
             serve=self._serve_view,
             write_output=WriteOutput(output, self.beamline.name) if output.file is not None else None,
+            keys=self.placement.keys,
         )
 
     def _worker_role(self, slot: str) -> WorkerRole:
@@ -166,12 +170,15 @@ class LiveRun:
             slot=slot,
             tags=tuple(sorted(self.slots[slot])),
             token=self._token,
-            ingester_address=self._addresses[INGESTER],
+            ingester_address=self._supervisor.ingester_address,
             control_address=self._supervisor.address,
             prepare=self._prepare,
             worker_class=self.beamline.pipeline.worker,
             describe=self._describe,
             share_memory=self.placement.shares_memory,
+            keys=self.placement.keys.for_clients(),
+            frame_keys=self.placement.frame_keys.for_clients(),
+            lease_s=self.placement.lease_s,
         )
 
     # What roles say, in the supervisor's thread -----------------------------------------------------------------
@@ -209,9 +216,9 @@ class LiveRun:
         self._supervisor.command(BeginScan(scan_id, trigger_map, all_wrap))
         return scan_id
 
-    def stop_scan(self) -> None:
-        """End the scan with what has come."""
-        self._supervisor.command(StopScan())
+    def stop_scan(self, *, last: bool = False) -> None:
+        """End the scan with what has come; after the ``last`` none begins any more."""
+        self._supervisor.command(StopScan(last))
 
     def set_parameter(self, name: str, data: bytes) -> tuple[str, int]:
         """Change a parameter from the next event on; return the new content hash and the version.
@@ -241,7 +248,7 @@ class LiveRun:
             One cannot be started.
         """
         self._supervisor.start()
-        self._supervisor.wait_until_ready()
+        self._supervisor.wait_until_ready(self.placement.start_limit_s)
 
     def close(self) -> None:
         """End all processes."""

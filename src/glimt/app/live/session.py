@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("glimt")
 
-_PROCESSES_S = 120.0
+_FINISH_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,21 +133,23 @@ class LiveSession:
         while True:
             yield
             report = self.run.report
-            ended = not report.get("is_running", False)
-            if stopped_at:
-                if ended or time.monotonic() - stopped_at > _PROCESSES_S:
-                    return
-            elif should_stop():
-                stopped_at = time.monotonic()
-                self.run.stop_scan()
-            elif self.run.problem or (ended and report.get("n_scans") and self._is_over(report, n_scans)):
+            if self.run.problem:
                 return
+            if stopped_at:
+                ended = report.get("is_closed", False) and not report["is_running"]
+                if ended or time.monotonic() - stopped_at > _FINISH_S:
+                    return
+            elif should_stop() or self._is_over(report, n_scans):
+                stopped_at = time.monotonic()
+                self.run.stop_scan(last=True)
             time.sleep(every_s)
 
     def _is_over(self, report: dict[str, Any], n_scans: int | None) -> bool:
+        n_ended = report.get("n_scans", 0) - report.get("is_running", False)
         if n_scans is not None:
-            return bool(report["n_scans"] >= n_scans)
-        return all(stream["source"]["is_ended"] for stream in report["streams"])
+            return bool(n_ended >= n_scans)
+        played = all(stream["source"]["is_ended"] for stream in report.get("streams", []))
+        return n_ended > 0 and played and not report["is_running"]
 
 
 def _read_map(beamline: Beamline) -> bytes:

@@ -1,4 +1,4 @@
-"""``glimt demo``: a simulated detector, recorded and analyzed, in one command."""
+"""``glimt demo``: a simulated detector, looked at live; or recorded, analyzed and drawn."""
 
 from __future__ import annotations
 
@@ -26,29 +26,55 @@ REDUCER = "glimt.cli.demo.analysis:PowderReducer"
 STRONG_COUNTS = 60
 RATE_HZ = 100.0
 _LONGEST_S = 3.0
+_RECORDED_FRAMES, _LIVE_FRAMES = 200, 3000
 
 
 def demo(
-    frames: Annotated[int, typer.Option(help="Frames to simulate.", min=1)] = 200,
+    recorded: Annotated[
+        bool, typer.Option("--recorded", help="Record a series, analyze the recording and draw what was found.")
+    ] = False,
+    frames: Annotated[
+        int | None, typer.Option(help="Frames of a series: 200 if recorded, else 3000.", min=1, show_default=False)
+    ] = None,
     shape: Annotated[str, typer.Option(help="Rows x columns of the detector [px].", metavar="ROWSxCOLUMNS")] = (
         "512x512"
     ),
     folder: Annotated[Path, typer.Option(help="Where the files go.")] = Path("demo"),
-    open_picture: Annotated[bool, typer.Option("--open/--no-open", help="Show the picture if there is a desktop.")] = (
-        True
-    ),
+    rate: Annotated[float, typer.Option(help="Live: triggers a second [Hz].", min=0.1)] = RATE_HZ,
+    workers: Annotated[int, typer.Option(help="Live: worker processes.", min=1)] = 2,
+    scans: Annotated[int | None, typer.Option(help="Live: end after so many scans.", min=1)] = None,
+    port: Annotated[int, typer.Option(help="Live: port of control; 0 is any free one.", min=0, max=65535)] = 5000,
+    view_port: Annotated[
+        int, typer.Option(help="Live: port of the live view; 0 is any free one.", min=0, max=65535)
+    ] = 5001,
+    open_picture: Annotated[
+        bool, typer.Option("--open/--no-open", help="Recorded: show the picture if there is a desktop.")
+    ] = True,
 ) -> None:
-    """Simulate a detector, record it over the network, analyze the recording and draw what was found.
+    """Simulate a detector and a beam monitor, and look at them live until Ctrl-C.
 
-    Only its own files in its own folder are written: powder.cbors, powder_parameters.json, powder_processed.h5 and
-    powder.png.
+    With --recorded, simulate a detector, record it over the network, analyze the recording and draw what was found.
+    Only its own files in its own folder are written: beamline.toml; or powder.cbors, powder_parameters.json,
+    powder_processed.h5 and powder.png.
     """
+    detector_shape = parse_shape(shape)
+    region = _region_on_ring(detector_shape)
+    if recorded:
+        _recorded_demo(folder, detector_shape, frames or _RECORDED_FRAMES, region, open_picture=open_picture)
+        return
+    from glimt.cli.demo.live import LiveDemo, run_live
+
+    live = LiveDemo(folder, detector_shape, rate, frames or _LIVE_FRAMES, workers, scans, port, view_port)
+    if not run_live(live, worker=WORKER, reducer=REDUCER, values=_values(detector_shape, region), region=region):
+        raise typer.Exit(1)
+
+
+def _recorded_demo(folder: Path, shape: tuple[int, int], frames: int, region: Region, *, open_picture: bool) -> None:
     from glimt.app.demo import DemoPaths, analyze
 
     began = time.monotonic()
-    paths, detector_shape = DemoPaths(folder), parse_shape(shape)
-    region = _region_on_ring(detector_shape)
-    _record(paths, detector_shape, frames, region)
+    paths = DemoPaths(folder)
+    _record(paths, shape, frames, region)
     report = analyze(paths, worker=WORKER, reducer=REDUCER)
     rate = report.n_events / report.elapsed_s if report.elapsed_s > 0 else 0.0
     _say(
@@ -102,14 +128,18 @@ def _region_on_ring(shape: tuple[int, int]) -> Region:
     return Region(low[0], high[0], low[1], high[1])
 
 
+def _values(shape: tuple[int, int], region: Region) -> dict[str, int]:
+    """Return values of the analysis's parameters that suit a detector."""
+    values = {f"region_{name}": value for name, value in asdict(region).items()}
+    return values | {"strong_counts": STRONG_COUNTS, "n_bins": min(1000, max(8, max(shape) * 15 // 32))}
+
+
 def _record(paths: DemoPaths, shape: tuple[int, int], frames: int, region: Region) -> None:
     from glimt.app.demo import Simulation, record_simulation, write_parameters
     from glimt.cli.demo.analysis import STREAM
     from glimt.codecs.stins import PROTOCOL
 
-    values = {f"region_{name}": value for name, value in asdict(region).items()}
-    values |= {"strong_counts": STRONG_COUNTS, "n_bins": min(1000, max(8, max(shape) * 15 // 32))}
-    write_parameters(paths.parameters, values)
+    write_parameters(paths.parameters, _values(shape, region))
     simulation = Simulation(shape, frames, max(RATE_HZ, frames / _LONGEST_S))
     rows, columns = shape
     _say(

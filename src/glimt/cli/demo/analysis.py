@@ -1,6 +1,7 @@
 """The example analysis: what happens in a battery electrode while it is charged, seen by a powder ring that moves.
 
-``glimt demo`` runs these two classes; copy this file and change it into your own.
+``glimt demo`` runs these two classes; copy this file and change it into your own. They read a DECTRIS or a STINS
+detector, and if there is a stream ``i0`` of an electrometer, what is shown is divided by it.
 """
 
 from __future__ import annotations
@@ -14,9 +15,13 @@ from typing import Any
 import numpy as np
 
 from glimt import AzimuthalIntegrator, Detector, EventData, Hdf5Store, IntParameter, Poni, ResultData, parse
+from glimt.codecs.albaem import AlbaemData
+from glimt.codecs.dectris_v1 import DectrisV1Image
+from glimt.codecs.dectris_v1_header import DectrisV1Header
 from glimt.codecs.stins import StinsImage, StinsStart
 
 STREAM = "detector"
+MONITOR = "i0"
 
 
 @dataclass
@@ -34,6 +39,7 @@ class Diffractogram:
     intensity: np.ndarray
     region_mean: float
     n_strong: int
+    beam: float
     picture: np.ndarray | None
 
 
@@ -64,11 +70,13 @@ class PowderWorker:
     ) -> Start | Diffractogram | None:
         """Reduce one event; what this returns goes to the reducer."""
         message = parse(event.streams[STREAM])
-        if isinstance(message, StinsStart):
-            poni = geometry_of(message.details[0])
-            self.integrator = AzimuthalIntegrator(poni, parameters["n_bins"].value, radial_range=(0.2, 2.8))
-            return Start(message.filename, self.integrator.radial_axis)
-        if isinstance(message, StinsImage):
+        if isinstance(message, StinsStart | DectrisV1Header):
+            details = message.details[0] if isinstance(message, StinsStart) else message.config
+            self.integrator = AzimuthalIntegrator(
+                geometry_of(details), parameters["n_bins"].value, radial_range=(0.2, 2.8)
+            )
+            return Start(getattr(message, "filename", ""), self.integrator.radial_axis)
+        if isinstance(message, StinsImage | DectrisV1Image):
             if self.integrator is None:
                 raise RuntimeError("a frame came before the start of its series, which tells the geometry")
             frame = message.data
@@ -80,9 +88,21 @@ class PowderWorker:
                 intensity=self.integrator.integrate(frame).intensity,
                 region_mean=float(region.mean()),
                 n_strong=int(np.count_nonzero(frame > parameters["strong_counts"].value)),
+                beam=beam_of(event),
                 picture=frame if tick else None,
             )
         return None  # the end of the scan
+
+
+def beam_of(event: EventData) -> float:
+    """Return how strong the beam was: the current of all channels of the electrometer [nA], 1 without one."""
+    if MONITOR not in event.streams:
+        return 1.0
+    sample = parse(event.streams[MONITOR])
+    if not isinstance(sample, AlbaemData):
+        return 1.0
+    currents = [value for name, value in sample.extra.items() if name.startswith("channel")]
+    return float(sum(currents)) * 1e9
 
 
 def geometry_of(details: dict[str, Any]) -> Poni:
@@ -146,7 +166,8 @@ class PowderReducer:
                     "intensity": np.array([each.intensity for each in found], dtype=np.float32),
                     "intensity_attrs": {"units": "counts"},
                 }
-                self.publish["region_mean"] = np.array([each.region_mean for each in found])
+                self.publish["beam"] = np.array([each.beam for each in found])
+                self.publish["region_mean"] = np.array([each.region_mean / each.beam for each in found])
                 self.publish["n_strong"] = np.array([each.n_strong for each in found])
                 pictures = [each.picture for each in found if each.picture is not None]
                 if pictures:

@@ -26,18 +26,18 @@ WIDEN_AT_ONCE = 2048
 @register_jitable
 def _says_nothing_more(planes: Planes, stride: int, is_signed: bool) -> bool:
     """Return whether the upper 16 of 32 planes follow from the lower 16; ``stride`` is the length of a plane."""
-    upper = planes[16 * stride : 17 * stride]
-    differing = upper[0] ^ upper[0]
-    for plane in range(17, 32):
-        other = planes[plane * stride : (plane + 1) * stride]
-        for k in range(stride):
-            differing |= upper[k] ^ other[k]
-    for k in range(stride):
-        expected = planes[15 * stride + k]
+    differing = planes[0] ^ planes[0]
+    length = np.uint64(stride)  # unsigned indices need no look at whether they are negative, and vectorize
+    for j in range(stride):
+        k = np.uint64(j)
+        upper = planes[np.uint64(16) * length + k]
+        expected = planes[np.uint64(15) * length + k]
         if not is_signed:
             for plane in range(1, 15):
-                expected &= planes[plane * stride + k]
-        differing |= upper[k] ^ expected
+                expected &= planes[np.uint64(plane) * length + k]
+        differing |= upper ^ expected
+        for plane in range(17, 32):
+            differing |= upper ^ planes[np.uint64(plane) * length + k]
     return bool(differing == 0)
 
 
@@ -45,13 +45,16 @@ def _says_nothing_more(planes: Planes, stride: int, is_signed: bool) -> bool:
 def widen_in_place(narrow: npt.NDArray[np.uint16], wide: npt.NDArray[np.uint32], n: int, first_marker: int) -> None:
     """Turn the first ``n`` elements of ``narrow`` into the first ``n`` of ``wide``, which is the same memory."""
     piece = np.empty(WIDEN_AT_ONCE, np.uint16)
+    carry = np.uint32(0x10000 - first_marker)  # added, it reaches bit 16 for markers only: a test without a branch
     end = n
     while end > 0:  # from the end, because what is written lies at or behind what is still to be read
         start = max(0, end - WIDEN_AT_ONCE)
-        piece[: end - start] = narrow[start:end]
-        for k in range(end - start):
+        values, target = narrow[start:end], wide[start:end]
+        for k in range(values.size):
+            piece[k] = values[k]
+        for k in range(values.size):
             value = np.uint32(piece[k])
-            wide[start + k] = value | np.uint32(0xFFFF0000) if value >= first_marker else value
+            target[k] = value | ((value + carry) >> np.uint32(16)) * np.uint32(0xFFFF0000)
         end = start
 
 

@@ -18,6 +18,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, register_jitable
 
+from glimt.codecs.pixels.bit_transpose import has_transpose, transposed_column
 from glimt.codecs.pixels.compiling import compiled
 from glimt.codecs.pixels.lz4_call import call_lz4
 from glimt.codecs.pixels.status import CUT, DAMAGED, LENGTH, OK
@@ -30,9 +31,10 @@ def _unshuffler(lanes: int) -> Any:
     def unshuffle(_context: Any, planes: Any, stride: Any, target: Any, pixels: Any) -> Any:
         n_bytes = pixels.dtype.bitwidth // 8
 
-        def generate(_context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> None:
+        def generate(context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> None:
             planes, stride, target, _ = arguments
-            columns = [_byte_column(builder, planes, stride, byte, lanes) for byte in range(n_bytes)]
+            byte_column = transposed_column if lanes == 64 and has_transpose(context) else _byte_column
+            columns = [byte_column(builder, planes, stride, byte, lanes) for byte in range(n_bytes)]
             while len(columns) > 1:
                 columns = [
                     _interleave(builder, low, high, lanes)

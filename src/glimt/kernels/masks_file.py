@@ -1,0 +1,82 @@
+"""Masks from a user's file: NumPy ``.npy``, or a dataset of an HDF5 file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from glimt.kernels.frame_check import MAX_PIXELS
+from glimt.kernels.masks import Mask, mask_from_detector
+from glimt.model.errors import UsageError
+
+HDF5_ENDINGS = (".h5", ".hdf5", ".nxs", ".hdf")
+
+
+def read_mask(path: str | Path, *, shape: tuple[int, int] | None = None, valid: bool = False) -> Mask:
+    """Return the mask that a file holds.
+
+    Parameters
+    ----------
+    path : str or Path
+        ``mask.npy``, or an HDF5 file and a dataset in it, as in ``mask.h5:/entry/mask``.
+    shape : (int, int), optional
+        (slow, fast) [px] that it has to have.
+    valid : bool
+        False: values other than 0 exclude. True: values other than 0 are good pixels, as in masks of DIALS.
+
+    Raises
+    ------
+    UsageError
+        The file is missing, damaged, of another kind or shape; the text names it.
+    """
+    text = str(path)
+    name, _, dataset = text.rpartition(":")
+    if name.lower().endswith(HDF5_ENDINGS) and dataset:
+        array = _read_hdf5(name, dataset)
+    elif text.lower().endswith(".npy"):
+        array = _read_npy(text)
+    else:
+        raise UsageError(f"{text[:200]}: a mask is read from FILE.npy or FILE.h5:/path/to/dataset")
+    if shape is not None and array.shape != tuple(shape):
+        raise UsageError(f"{text[:200]}: the mask has shape {array.shape}, the frame {tuple(shape)}")
+    mask = mask_from_detector(array)
+    return ~mask if valid else mask
+
+
+def _check(shape: tuple[int, ...], dtype: np.dtype[Any], name: str) -> None:
+    n_pixels = 1
+    for n in shape:
+        n_pixels *= int(n)
+    if len(shape) != 2 or not 0 < n_pixels <= MAX_PIXELS:
+        raise UsageError(f"{name}: the mask has shape {shape}; (slow, fast) with 1 to {MAX_PIXELS} pixels is needed")
+    if dtype.kind not in "biuf":
+        raise UsageError(f"{name}: the mask has type {str(dtype)[:40]}; numbers are needed")
+
+
+def _read_npy(name: str) -> npt.NDArray[Any]:
+    try:
+        array = np.load(name, mmap_mode="r", allow_pickle=False)  # the file's own size bounds what a header can ask for
+    except (OSError, ValueError, EOFError, SyntaxError, TypeError, OverflowError, MemoryError) as error:
+        raise UsageError(f"{name}: cannot be read as .npy: {str(error)[:200]}") from None
+    _check(array.shape, array.dtype, name)
+    return np.asarray(array)
+
+
+def _read_hdf5(name: str, dataset: str) -> npt.NDArray[Any]:
+    import h5py
+    import hdf5plugin  # noqa: F401  its import makes the compression filters of detectors known
+
+    try:
+        with h5py.File(name, "r") as file:
+            found = file.get(dataset)
+            if not isinstance(found, h5py.Dataset):
+                raise UsageError(f"{name}: there is no dataset {dataset[:100]!r}")
+            _check(found.shape or (), found.dtype, f"{name}:{dataset[:100]}")
+            return np.asarray(found[()])
+    except (OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
+        if isinstance(error, UsageError):
+            raise
+        raise UsageError(f"{name}: cannot be read as HDF5: {str(error)[:200]}") from None

@@ -1,0 +1,306 @@
+"""From what sources hand out to complete events: automatic scans, trigger maps, stops, and the account of it."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pytest
+
+from glimt.codecs.protocol import PacketKind
+from glimt.codecs.registry import protocol_named
+from glimt.engines.intake import READ_MESSAGES, Intake, StreamInput
+from glimt.model.errors import DecodeError, UsageError
+from glimt.model.trigger_map import TriggerMap
+from glimt.pipeline.builder_stream import BuilderStream
+from glimt.pipeline.event_builder import EventBuilder
+from glimt.pipeline.ledger import StreamLedger
+from glimt.pipeline.live_stream import LiveStream
+
+GENERIC = [frozenset({"generic"})]
+SECOND = 1_000_000_000
+
+
+class ListSource:
+    """A source that has what a test puts into it."""
+
+    address = "list"
+    socket: Any = None
+
+    def __init__(self) -> None:
+        self.messages: deque[list[Any] | DecodeError] = deque()
+        self.is_closed = False
+
+    def receive_ready(self, limit: int) -> list[list[Any]]:
+        ready: list[list[Any]] = []
+        while self.messages and len(ready) < limit:
+            message = self.messages.popleft()
+            if isinstance(message, DecodeError):
+                raise message
+            ready.append(message)
+        return ready
+
+    def state(self) -> Any:
+        return {}
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def start(name: str = "a") -> list[bytes]:
+    return [json.dumps({"htype": "header", "msg_number": 0, "filename": name}).encode()]
+
+
+def image(frame: int) -> list[bytes]:
+    head = {"htype": "image", "msg_number": frame + 1, "frame": frame, "shape": [1, 2], "type": "uint16"}
+    return [json.dumps(head | {"compression": "none"}).encode(), b"%04d" % frame]
+
+
+def end(n_frames: int) -> list[bytes]:
+    return [json.dumps({"htype": "series_end", "msg_number": n_frames + 1}).encode()]
+
+
+def series(n_frames: int, name: str = "a") -> list[list[bytes]]:
+    return [start(name), *map(image, range(n_frames)), end(n_frames)]
+
+
+class Bench:
+    """An intake of STINS streams over lists; every step is followed by a look at the accounts."""
+
+    def __init__(self, n_streams: int = 1, *, automatic: bool = True) -> None:
+        names = "abcdef"[:n_streams]
+        self.sources = [ListSource() for _ in names]
+        self.ledgers = [StreamLedger(name) for name in names]
+        streams = [
+            StreamInput(LiveStream(name, protocol_named("stins"), ledger), source)
+            for name, ledger, source in zip(names, self.ledgers, self.sources, strict=True)
+        ]
+        built = [BuilderStream(ledger.name, ledger) for ledger in self.ledgers]
+        self.intake = Intake(
+            streams, lambda trigger_map: EventBuilder(built, trigger_map=trigger_map), automatic=automatic
+        )
+        self.now = SECOND
+
+    def feed(self, stream: int, messages: Iterable[list[bytes] | DecodeError]) -> list[int]:
+        """Let a stream read these; return the events that are complete with them, which are taken."""
+        self.sources[stream].messages.extend(messages)
+        taken: list[int] = []
+        while self.sources[stream].messages:
+            assert self.intake.may_read(stream)
+            self.intake.read(stream, self.now)
+            taken += self.take()
+        return taken
+
+    def take(self) -> list[int]:
+        """Take all complete events; they count as reduced."""
+        taken = []
+        while (event := self.intake.peek()) is not None:
+            self.intake.pop()
+            for index, _ in event.parts:
+                self.ledgers[index].reduce()
+            taken.append(event.event_number)
+        self.check()
+        return taken
+
+    def check(self) -> None:
+        for ledger in self.ledgers:
+            ledger.check()
+
+    def begin(self, parts: dict[str, list[Any]]) -> None:
+        trigger_map = TriggerMap.from_json({"parts": {"main": parts}, "sequence": ["main"]}, all_wrap=True)
+        self.intake.begin(trigger_map, GENERIC, self.now)
+
+    @property
+    def is_ended(self) -> bool:
+        return self.intake.is_ended
+
+    def end_scan(self) -> None:
+        assert self.is_ended
+        self.intake.end_scan(self.now)
+        self.check()
+
+
+def entries(n: int) -> list[Any]:
+    return [[{"constraint": number}] for number in range(n)]
+
+
+def test_a_series_becomes_the_events_of_a_scan() -> None:
+    bench = Bench()
+    assert bench.feed(0, series(3)) == [0, 1, 2, 3, 4]
+    bench.end_scan()
+    assert not bench.is_ended
+    assert bench.feed(0, series(1)) == [0, 1, 2]
+    assert bench.ledgers[0].reduced == 8
+
+
+def test_kinds_are_told_and_streams_are_joined() -> None:
+    bench = Bench(2)
+    assert bench.feed(0, series(1)) == []
+    bench.sources[1].messages.extend(series(1))
+    bench.intake.read(1, bench.now)
+    kinds, sizes = [], []
+    while (event := bench.intake.peek()) is not None:
+        kinds.append(event.kind)
+        sizes.append([index for index, _ in event.parts])
+        bench.intake.pop()
+    assert kinds == [PacketKind.START, PacketKind.DATA, PacketKind.END]
+    assert sizes == [[0, 1]] * 3
+
+
+def test_nothing_more_is_read_while_complete_events_wait() -> None:
+    bench = Bench(2)
+    bench.feed(0, [start()])
+    bench.sources[1].messages.extend([start()])
+    bench.intake.read(1, bench.now)
+    assert bench.intake.n_ready == 1
+    assert not bench.intake.may_read(0)
+    assert not bench.intake.may_read(1)
+    bench.take()
+    assert bench.intake.may_read(0)
+
+
+def test_a_read_takes_a_bounded_number_of_messages() -> None:
+    bench = Bench()
+    bench.sources[0].messages.extend(series(2 * READ_MESSAGES))
+    assert bench.intake.read(0, bench.now) == READ_MESSAGES
+    bench.take()
+    assert len(bench.sources[0].messages) == READ_MESSAGES + 2
+
+
+def test_what_breaks_the_protocol_is_counted_and_kept_as_an_example() -> None:
+    bench = Bench()
+    assert bench.feed(0, [[b"\xff\xfe"], [b"{}"]]) == []
+    assert bench.feed(0, [DecodeError("a part is too large", where="part 1")]) == []
+    assert bench.feed(0, series(1)) == [0, 1, 2]
+    assert bench.ledgers[0].dropped == {"bad": 3}
+    assert bench.intake.streams[0].bad_messages == [[b"\xff\xfe"], [b"{}"]]
+
+
+def test_a_trigger_map_in_automatic_mode_is_refused_with_the_reason() -> None:
+    with pytest.raises(UsageError, match="automatic"):
+        Bench().begin({"a": entries(1)})
+
+
+def test_a_map_that_does_not_fit_the_streams_begins_nothing() -> None:
+    bench = Bench(automatic=False)
+    with pytest.raises(UsageError, match="b"):
+        bench.begin({"b": entries(1)})
+    assert bench.intake.builder is None
+
+
+def test_a_series_that_begins_before_its_map_is_not_lost() -> None:
+    bench = Bench(automatic=False)
+    assert bench.feed(0, [start(), image(0)]) == []
+    bench.begin({"a": entries(2)})
+    assert bench.take() == [0, 1]
+    assert bench.feed(0, [image(1), end(2)]) == [2, 3]
+    bench.end_scan()
+    assert bench.intake.trigger_map is None
+
+
+def test_what_comes_without_a_map_is_counted() -> None:
+    bench = Bench(automatic=False)
+    bench.feed(0, series(2))
+    bench.feed(0, series(3))  # the newer series takes the place of the older
+    assert bench.ledgers[0].dropped == {"no_scan": 4}
+    assert bench.ledgers[0].pending == 5
+    bench.begin({"a": entries(3)})
+    assert bench.take() == [0, 1, 2, 3, 4]
+
+
+def test_a_series_that_is_too_long_to_be_kept_for_its_map_is_counted_and_bounded() -> None:
+    bench = Bench(automatic=False)
+    bench.feed(0, [start(), *map(image, range(5000))])
+    assert bench.ledgers[0].pending == 0
+    assert bench.ledgers[0].dropped == {"no_scan": 5001}
+
+
+def test_a_stop_gives_out_what_is_complete_and_leaves_out_the_rest_of_the_series() -> None:
+    bench = Bench()
+    assert bench.feed(0, [start(), image(0), image(1)]) == [0, 1, 2]
+    bench.intake.stop(bench.now)
+    while_stopped = bench.intake.is_stopped
+    bench.end_scan()
+    assert (while_stopped, bench.intake.is_stopped) == (True, False)
+    assert bench.feed(0, [image(2), end(3)]) == []
+    assert bench.ledgers[0].dropped == {"stopped": 2}
+    assert bench.feed(0, series(1)) == [0, 1, 2]
+
+
+def test_a_stop_while_nothing_runs_does_nothing() -> None:
+    bench = Bench(automatic=False)
+    bench.intake.stop(bench.now)
+    bench.begin({"a": entries(1)})
+    assert bench.feed(0, series(1)) == [0, 1, 2]
+
+
+def test_a_stop_does_not_touch_the_next_series_of_a_stream_that_is_ahead() -> None:
+    bench = Bench(2)
+    bench.feed(0, series(1))
+    assert bench.feed(1, [start(), image(0)]) == [0, 1]
+    assert bench.feed(0, [start("second")]) == []  # the other has not ended yet
+    bench.intake.stop(bench.now)
+    bench.take()
+    assert bench.feed(0, [image(0)]) == []
+    bench.end_scan()
+    bench.feed(0, [image(1), end(2)])
+    assert bench.feed(1, [end(1), *series(2, "second")]) == [0, 1, 2, 3]
+    assert bench.ledgers[0].dropped == {"stopped": 1}  # the end packet of the first series
+    assert bench.ledgers[1].dropped == {"stopped": 1}
+
+
+def test_a_series_that_began_while_the_scan_ended_is_the_next_scan() -> None:
+    bench = Bench(2)
+    bench.feed(0, [*series(1), *series(2, "second")])
+    assert bench.feed(1, series(1)) == [0, 1, 2]
+    bench.end_scan()
+    assert bench.feed(1, series(2, "second")) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("automatic", [True, False])
+def test_after_the_last_stop_whatever_comes_is_counted(automatic: bool) -> None:
+    bench = Bench(automatic=automatic)
+    bench.feed(0, [start(), image(0)])
+    bench.intake.stop(bench.now, last=True)
+    if automatic:
+        bench.take()
+        bench.end_scan()
+    bench.feed(0, [image(1), end(2), *series(1)])
+    assert bench.intake.builder is None
+    assert bench.ledgers[0].pending == 0
+    assert bench.ledgers[0].dropped["stopped"] == (5 if automatic else 7)
+
+
+def test_late_parts_are_given_up_by_the_clock() -> None:
+    bench = Bench(2)
+    bench.feed(0, [start(), image(0)])
+    bench.feed(1, [start()])
+    bench.intake.tick(bench.now + 31 * SECOND)
+    assert bench.take() == []
+    assert bench.ledgers[0].dropped == {"incomplete": 1}
+    assert bench.ledgers[1].n_missing == 1
+
+
+def test_the_first_frame_of_each_series_is_described_once() -> None:
+    asked: list[tuple[Sequence[Any], Sequence[Any]]] = []
+
+    def describe(header: Sequence[Any], frame: Sequence[Any]) -> dict[str, Any]:
+        asked.append((header, frame))
+        return {"n": len(asked)}
+
+    bench = Bench()
+    bench.intake.streams[0].describe = describe
+    bench.feed(0, [start()])
+    bench.feed(0, [image(0), image(1), end(2)])
+    assert asked == [(start(), image(0))]
+    bench.end_scan()
+    bench.feed(0, series(1, "b"))
+    assert bench.intake.streams[0].described == {"n": 2}
+
+
+def test_closing_closes_every_source() -> None:
+    bench = Bench(2)
+    bench.intake.close()
+    assert all(source.is_closed for source in bench.sources)
