@@ -116,21 +116,37 @@ class Bench:
         return folder, self.payload(case.shape, case.compression)
 
 
-def pairs_of(bench: Bench, case: Case, n_pairs: int) -> Iterator[tuple[Scan, dict[int, Scan]]]:
-    """Run both programs in turn; yield a scan of glimt and those of dranspose by batch."""
+def measure(side: Side, series: Series, cpu_us: dict[str, list[float]]) -> Scan:
+    """Run a scan; note what each process used of a core for one event [µs]: other work on the machine hardly shows."""
+    pids = side.pids | {"sender": side.sender.process.pid}
+    before = {name: cpu_s(pid) for name, pid in pids.items()}
+    scan = side.scan(series)
+    if scan.n_lost:
+        print(f"  {side.name} lost {scan.n_lost} frames", flush=True)
+    for name, pid in pids.items():
+        cpu_us.setdefault(name, []).append((cpu_s(pid) - before[name]) / series.frames * 1e6)
+    return scan
+
+
+def pairs_of(
+    bench: Bench, case: Case, n_pairs: int, cpu_us: dict[str, dict[str, list[float]]]
+) -> Iterator[tuple[Scan, dict[int, Scan]]]:
+    """Run both programs in turn; yield a scan of glimt and those of dranspose by batch.
+
+    ``cpu_us`` is filled with the CPU time of each process an event, by program (dranspose without batches).
+    """
     for _ in range(n_pairs):
         with bench.glimt(case) as side:
             side.scan(Series(min(case.frames, 1000), case.shape, 0.0, case.compression))  # both begin warm
-            ours = side.scan(Series(case.frames, case.shape, case.rate_hz, case.compression))
+            series = Series(case.frames, case.shape, case.rate_hz, case.compression)
+            ours = measure(side, series, cpu_us.setdefault(side.name, {}))
         theirs = {}
         if case.peer_frames:
-            with bench.dranspose(case) as side:
-                side.scan(Series(50, case.shape))
+            with bench.dranspose(case) as peer:
+                peer.scan(Series(50, case.shape))
                 for batch, frames in case.peer_frames.items():
-                    theirs[batch] = side.scan(Series(frames, case.shape, case.rate_hz, batch=batch))
-        for scan, whose in [(ours, "glimt"), *((scan, "dranspose") for scan in theirs.values())]:
-            if scan.n_lost:
-                print(f"  {whose} lost {scan.n_lost} frames", flush=True)
+                    told = cpu_us.setdefault(peer.name, {}) if batch == 1 else {}
+                    theirs[batch] = measure(peer, Series(frames, case.shape, case.rate_hz, batch=batch), told)
         yield ours, theirs
 
 
@@ -144,7 +160,8 @@ def print_rates(bench: Bench, cases: Sequence[Case], n_pairs: int) -> None:
     """Print a block for each case."""
     print(f"\nEvents a second, median of {n_pairs} (smallest to largest): steady; whole")
     for case in cases:
-        runs = list(pairs_of(bench, case, n_pairs))
+        cpu_us: dict[str, dict[str, list[float]]] = {}
+        runs = list(pairs_of(bench, case, n_pairs, cpu_us))
         steady, whole = [ours.steady_hz for ours, _ in runs], [ours.whole_hz for ours, _ in runs]
         gigabytes = statistics.median(steady) * case.shape[0] * case.shape[1] * 2e-9
         print(f"{case.title}   [load {os.getloadavg()[0]:.1f}]")
@@ -156,6 +173,10 @@ def print_rates(bench: Bench, cases: Sequence[Case], n_pairs: int) -> None:
             rates = f"{spread([scan.steady_hz for scan in theirs])}; {spread([scan.whole_hz for scan in theirs])}"
             print(f"    dranspose, batches of {batch:3}  {rates}")
             print(f"        ratio                  {spread(ratios, '.1f')}; {spread(whole_ratios, '.1f')}", flush=True)
+        for name, found in cpu_us.items():
+            medians = {role: statistics.median(values) for role, values in found.items()}
+            each = ", ".join(f"{role} {value:,.1f}" for role, value in medians.items())
+            print(f"    CPU an event [µs], {name:9}   {each}; all {sum(medians.values()):,.1f}", flush=True)
 
 
 def print_ages(bench: Bench, cases: Sequence[Case], n_pairs: int) -> None:
@@ -164,7 +185,7 @@ def print_ages(bench: Bench, cases: Sequence[Case], n_pairs: int) -> None:
         f"\nAge of a frame at process_result [ms]: median of {n_pairs} medians (smallest to largest); of 95 percentiles"
     )
     for case in cases:
-        runs = list(pairs_of(bench, case, n_pairs))
+        runs = list(pairs_of(bench, case, n_pairs, {}))
         sides: dict[str, list[Scan]] = {
             "glimt": [ours for ours, _ in runs],
             "dranspose": [found[1] for _, found in runs if found],

@@ -35,10 +35,10 @@ def detector_of(panels: list[dict[str, Any]]) -> Detector:
 def statistics(case: dict[str, Any]) -> dict[str, Any]:
     detector, beam = detector_of(case["panels"]), Beam([-part for part in case["beam"]], case["wavelength_angstrom"])
     s0, lengths = beam.get_unit_s0(), []
-    for number, x, y in zip(case["panel_number"], case["x"], case["y"]):
+    for number, x, y in zip(case["panel_number"], case["x"], case["y"], strict=True):
         place = detector[number].get_pixel_lab_coord((x, y))
         norm = sum(part**2 for part in place) ** 0.5
-        r = [(part / norm - part0) / case["wavelength_angstrom"] for part, part0 in zip(place, s0)]
+        r = [(part / norm - part0) / case["wavelength_angstrom"] for part, part0 in zip(place, s0, strict=True)]
         lengths.append(r)
     table = flex.reflection_table()
     table["rlp"] = cctbx_flex.vec3_double(lengths)

@@ -22,7 +22,6 @@ from glimt.pipeline.result_codec import decode_result, encode_result
 from glimt.sim.plan import SimulationPlan
 from glimt.sim.stins import StinsDevice
 from live_rig import (
-    ENDLESS,
     LIMIT_S,
     LiveRig,
     check_ledger,
@@ -40,6 +39,8 @@ distributed = pytest.importorskip("distributed", reason="workers on Dask need th
 from glimt.app.beamline_engine import Engine  # noqa: E402 - after the skip
 from glimt.app.live.dask_cluster import place_on_dask  # noqa: E402
 from glimt.engines.dask_placement import DaskPlacement  # noqa: E402
+
+pytestmark = pytest.mark.slow
 
 LARGE = StinsDevice((400, 400))
 """Frames that are parts of their own."""
@@ -193,7 +194,7 @@ def test_a_stopped_process_is_taken_as_dead_and_its_events_are_done_by_others(
         client = distributed.Client(two_places.address, set_as_default=False)
         return DaskPlacement(client, "127.0.0.1", quiet_limit_s=1.5)
 
-    with sending(StinsDevice((16, 16)), ENDLESS) as sender:
+    with sending(LARGE, SimulationPlan(n_frames=0, rate_hz=300)) as sender:
         rig = LiveRig(tmp_path, {"det": sender.address})
         with rig.run(place) as run:
             sender.start()

@@ -93,3 +93,30 @@ def test_a_cancelled_job_is_replaced_and_nothing_is_lost(
     assert accounts["det"]["failed"] == 0
     assert accounts["det"]["received"] == accounts["det"]["reduced"] == sender.join().n_messages
     wait_until(lambda: not slurm.jobs(), "the jobs are given back")
+
+
+@pytest.mark.slow
+def test_beyond_the_machine_scheduler_events_and_results_are_encrypted(
+    tmp_path: Path, slurm: SlurmServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("cryptography", reason="certificates for a run need the extra `cluster`")
+    for name, value in slurm.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("glimt.engines.dask_placement.stays_here", lambda host: False)  # as if others could reach it
+    logs = tmp_path / "logs"
+    with sending(StinsDevice((400, 400)), SimulationPlan(n_frames=50)) as sender:
+        rig = LiveRig(tmp_path, {"det": sender.address}, engine=ENGINE, sections=JOBS)
+        with rig.run(lambda: place_on_dask(load_beamline(rig.file).engine, logs)) as run:
+            placement = run.placement
+            assert isinstance(placement, DaskPlacement)
+            assert placement.keys.public
+            assert placement.frame_keys.public
+            assert placement.scheduler_address.startswith("tls://")
+            secrets = [path for path in logs.iterdir() if "key" in path.name]
+            assert secrets
+            assert not any(path.stat().st_mode & 0o077 for path in logs.iterdir() if path.name.startswith("."))
+            sender.start()
+            report = wait_for_scans(run, 1)
+        [sent] = sent_by(sender)
+    check_result(rig.output(report["scan_id"]), whole_events(sent, n_workers=2))
+    assert not any(path.exists() for path in secrets)

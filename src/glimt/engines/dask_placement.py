@@ -67,13 +67,18 @@ class DaskPlacement:
     ) -> None:
         self.start_limit_s, self.quiet_limit_s, self.lease_s = start_limit_s, quiet_limit_s, lease_s
         if encrypts is None:
-            encrypts = not ipaddress.ip_address(host).is_loopback
+            encrypts = not stays_here(host)
         self.keys = RunKeys.made() if encrypts else NO_KEYS
         self.frame_keys = RunKeys.made() if encrypts and encrypts_frames else NO_KEYS
         self._client = client
         self._host = host
         self._close_cluster = close_cluster
         self._tasks: list[DaskRole] = []
+
+    @property
+    def scheduler_address(self) -> str:
+        """Where the scheduler is."""
+        return str(self._client.scheduler.address)
 
     def address(self, name: str) -> str:
         """Return an address of this machine; the port is chosen when it is bound."""
@@ -96,6 +101,11 @@ class DaskPlacement:
             self._client.close(timeout=_ORDER_S)
         with contextlib.suppress(OSError, RuntimeError, TimeoutError):
             self._close_cluster()
+
+
+def stays_here(host: str) -> bool:
+    """Tell whether nobody on other machines can reach an address of this one."""
+    return ipaddress.ip_address(host).is_loopback
 
 
 class DaskRole:

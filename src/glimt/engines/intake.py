@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 READ_MESSAGES = 256
 """Most messages taken from a source at a time: other sources, workers and the operator must be heard, too."""
+READ_BYTES = 16 << 20
+"""Most that is taken at a time, going by what came before [bytes]: it does not count for the queue yet."""
 _EARLY_ITEMS = 1024
 _KEPT_BAD = 4
 
@@ -79,6 +81,7 @@ class StreamInput:
     # Explicit mode, while no scan runs: what has come of a series that began after the last scan.
     early: deque[StreamItem] = field(default_factory=deque)
     leaves_out: bool = False
+    read_limit: int = 1  # messages to be taken next time
 
 
 class Intake:
@@ -137,15 +140,18 @@ class Intake:
         """Take what a source has; return how many messages that was."""
         stream = self.streams[index]
         try:
-            messages = stream.source.receive_ready(READ_MESSAGES)
+            messages = stream.source.receive_ready(stream.read_limit)
         except DecodeError as error:
             stream.live.ledger.refuse_bad(error)
             return 1
         if messages:
-            bad = stream.live.ledger.dropped.get("bad", 0)
+            ledger = stream.live.ledger
+            bad, before = ledger.dropped.get("bad", 0), ledger.received_bytes
             items = stream.live.push_many(messages, now_ns)
+            n_fitting = READ_BYTES * len(messages) // max(1, ledger.received_bytes - before)
+            stream.read_limit = max(1, min(READ_MESSAGES, 2 * stream.read_limit, n_fitting))
             if len(stream.bad_messages) < _KEPT_BAD and not items:
-                _keep_bad(stream, messages, stream.live.ledger.dropped.get("bad", 0) - bad)
+                _keep_bad(stream, messages, ledger.dropped.get("bad", 0) - bad)
             if items:
                 if stream.start_frames is not None or items[0].kind is PacketKind.START:
                     _describe(stream, items)

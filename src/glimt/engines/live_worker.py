@@ -12,6 +12,7 @@ from typing import Any
 
 import zmq
 
+from glimt.engines.allocator import keep_freed_memory
 from glimt.engines.event_block import (
     BLOCK_MARK,
     BlockHead,
@@ -49,6 +50,8 @@ from glimt.pipeline.worker_runner import WorkerRunner
 MAX_BLOCK_EVENTS = 256
 BLOCK_S = 0.02
 """How long a worker should be busy with one block: short for latency and for balance, long against messages."""
+RESULT_BLOCK_BYTES = 16 << 20
+"""Most that the results of one block should have [bytes], going by those before."""
 _BLOCKS_AHEAD = 2
 
 
@@ -112,6 +115,8 @@ class LiveWorker:
     def __init__(self, role: WorkerRole) -> None:
         self._role = role
         role.prepare()
+        if not role.share_memory:
+            keep_freed_memory()  # frames are messages here
         self._class = import_class(role.worker_class)
         self._parameters = ParameterSet(role.describe())
         self._version = -1
@@ -127,7 +132,7 @@ class LiveWorker:
         self._unacknowledged: dict[int, list[bytes]] = {}
         self._result_bytes = 0
         self._owed = 0
-        self._event_s = 0.0
+        self._event_s = self._payload_bytes = 0.0
         self._n_events = self._n_failures = 0
         self._busy_s = 0.0
         hello = Hello(role.token, role.slot, os.getpid(), network.gethostname(), list(role.tags))
@@ -265,14 +270,17 @@ class LiveWorker:
         if not head.is_primer:
             message = pack_results(result)
             self._unacknowledged[head.number] = message
-            self._result_bytes += sum(map(len, message))
+            n_bytes = sum(map(len, message))
+            self._result_bytes += n_bytes
+            self._payload_bytes = max(n_bytes / len(head.serials), self._payload_bytes * 0.8)
             if self._reducer is not None:
                 self._reducer.send_multipart(message, copy=False)
         self._grant(head.number)
 
     def _grant(self, done: int) -> None:
         if self._result_bytes < self._role.result_bytes:
-            n_events = max(1, min(MAX_BLOCK_EVENTS, int(BLOCK_S / max(self._event_s, 1e-6))))
+            most = min(BLOCK_S / max(self._event_s, 1e-6), RESULT_BLOCK_BYTES / max(self._payload_bytes, 1.0))
+            n_events = max(1, min(MAX_BLOCK_EVENTS, int(most)))
             self._ingester.send(encode(Credit(n_events, self._role.block_bytes, self._scan, done)))
         else:
             self._owed += 1

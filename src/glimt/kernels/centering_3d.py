@@ -20,7 +20,7 @@ from glimt.model.errors import UsageError
 Array = npt.NDArray[np.float64]
 Corner = tuple[int, int, int]
 
-MAX_VOXELS = 1 << 24
+MAX_VOXELS = 1 << 22
 """Most voxels of a volume; grids of 100 x 100 boxes make a million."""
 
 THRESHOLD, THRESHOLD_ABSOLUTE = 0.25, 0.0
@@ -134,7 +134,7 @@ def find_centers_3d(
 
 def _chosen(volume: Array, threshold: float, *, each: bool) -> npt.NDArray[np.bool_]:
     """Return which voxels count, by the maximum of the volume or of ``each`` connected region."""
-    chosen = (volume > 0) & (volume >= threshold * volume.max())
+    chosen: npt.NDArray[np.bool_] = (volume > 0) & (volume >= threshold * volume.max())
     if each:
         for region in connected_regions(volume > 0):
             values = volume[region]

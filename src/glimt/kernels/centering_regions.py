@@ -34,23 +34,21 @@ def connected_regions(chosen: npt.NDArray[np.bool_]) -> list[tuple[Array, ...]]:
     numbers = np.full([n + 2 for n in chosen.shape], -1, np.intp)
     inside = tuple(index + 1 for index in cells)
     numbers[inside] = np.arange(n_cells)
-    pairs = []
+    label = np.arange(n_cells)
     for step in product((-1, 0, 1), repeat=chosen.ndim):
         if step > (0,) * chosen.ndim:  # the other half of the neighbors finds the same contacts
             other = numbers[tuple(index + move for index, move in zip(inside, step, strict=True))]
             touching = np.flatnonzero(other >= 0)
-            pairs.append(np.stack((touching, other[touching])))
-    label = _merge(n_cells, np.concatenate(pairs, axis=1))
+            label = _merge(label, touching, other[touching])
     order = np.argsort(label, kind="stable")
     cuts = np.flatnonzero(np.diff(label[order])) + 1
     return [tuple(index[members] for index in cells) for members in np.split(order, cuts)]
 
 
-def _merge(n_cells: int, pairs: Array) -> Array:
-    """Return for each cell the smallest cell that it is connected to."""
-    label = np.arange(n_cells)
+def _merge(label: Array, one: Array, other: Array) -> Array:
+    """Return the smallest cell that each is connected to, from the same before the cells of both arrays touched."""
     while True:
-        a, b = label[pairs[0]], label[pairs[1]]
+        a, b = label[one], label[other]
         differ = a != b
         if not differ.any():
             return label

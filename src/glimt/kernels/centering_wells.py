@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from glimt.model.errors import UsageError
 
@@ -42,7 +43,7 @@ class Wells:
 
     @classmethod
     def from_loop_type(
-        cls, loop_type: str | None, *, box_size_um: float, sample_ids: Mapping[int, int] | None = None
+        cls, loop_type: str | None, *, box_size_um: float, sample_ids: Mapping[Any, Any] | None = None
     ) -> Wells | None:
         """Return the wells that a loop type such as ``multipin_6x50+9`` names; ``None`` for any other loop.
 
@@ -55,12 +56,13 @@ class Wells:
         box_size_um : float
             Step of the grid along x [µm].
         sample_ids : mapping, optional
-            Sample of each well, by its number from 1.
+            Sample of each well, by its number from 1; texts do, which JSON makes of keys, and ``None`` is no sample.
 
         Raises
         ------
         UsageError
-            The loop type begins with ``multipin`` but cannot be read, or the step is not positive.
+            The loop type begins with ``multipin`` but cannot be read, the step is not positive, or a sample is no
+            number.
         """
         if not isinstance(loop_type, str) or not loop_type.startswith("multipin"):
             return None
@@ -76,7 +78,11 @@ class Wells:
         for number in range(n_wells):
             middle = offset + width * number
             limits.append(((middle - width / 2) / box_size_um, (middle + width / 2) / box_size_um))
-        return cls(tuple(limits), dict(sample_ids or {}))
+        try:
+            samples = {int(number): int(sample) for number, sample in (sample_ids or {}).items() if sample is not None}
+        except (AttributeError, TypeError, ValueError, OverflowError):
+            raise UsageError(f"sample_ids is {str(sample_ids)[:60]}; it maps well numbers to sample numbers") from None
+        return cls(tuple(limits), samples)
 
     def sample_at(self, x: float) -> int | None:
         """Return the sample at a position along the pin [boxes]; ``None`` between wells and in an empty one.

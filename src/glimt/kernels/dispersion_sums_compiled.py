@@ -43,14 +43,15 @@ def gain_at(gain: Array, slow: int, fast: int) -> float:
 def sum_around(frame: Array, mask: Array, rule: DispersionRule, slow: int, fast: int) -> tuple[float, float]:
     """Return sum and sum of squares of the neighborhood of one pixel, from the frame itself."""
     x = y = 0.0
-    first = max(0, fast - rule.kernel_fast)
-    last = min(frame.shape[1], fast + rule.kernel_fast + 1)
-    for i in range(first, last):
+    for i in range(max(0, fast - rule.kernel_fast), min(frame.shape[1], fast + rule.kernel_fast + 1)):
+        column_x = column_y = 0.0  # summed by columns, as everywhere: huge squares are rounded in the same way
         for j in range(max(0, slow - rule.kernel_slow), min(frame.shape[0], slow + rule.kernel_slow + 1)):
             value = float(frame[j, i])
             if not mask[j, i] and rule.lowest <= value <= rule.highest and value < BIG_COUNT:
-                x += value
-                y += value * value
+                column_x += value
+                column_y += value * value
+        x += column_x
+        y += column_y
     return x, y
 
 

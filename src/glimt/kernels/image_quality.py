@@ -125,25 +125,26 @@ class ImageQualityAnalyzer:
 
     def analyze_resolutions(self, d_star: npt.ArrayLike, intensity: npt.ArrayLike) -> ImageQuality:
         """Return the statistics of spots of which 1/d (spot,) [1/Å] and intensity (spot,) [counts] are known."""
-        d_star, intensity = np.asarray(d_star, np.float64), np.asarray(intensity, np.float64)
-        if d_star.ndim != 1 or d_star.shape != intensity.shape:
-            raise UsageError(f"1/d has the shape {d_star.shape}, the intensity {intensity.shape}; both are (spot,)")
-        with np.errstate(divide="ignore"):
-            d_spacing = 1.0 / d_star
-        used = np.isfinite(d_spacing) & np.isfinite(intensity) & (d_star > 0)
+        length, counts = np.asarray(d_star, np.float64), np.asarray(intensity, np.float64)
+        if length.ndim != 1 or length.shape != counts.shape:
+            raise UsageError(f"1/d has the shape {length.shape}, the intensity {counts.shape}; both are (spot,)")
+        with np.errstate(divide="ignore", over="ignore"):
+            d_spacing = 1.0 / length
+        used = np.isfinite(d_spacing) & np.isfinite(length) & np.isfinite(counts) & (length > 0)
         used &= (d_spacing >= self._d_min) & (d_spacing <= self._d_max)
         if not used.all():
-            d_star, d_spacing, intensity = d_star[used], d_spacing[used], intensity[used]
-        ice = np.zeros(d_star.size, np.bool_)
-        if self._filter_ice and d_star.size:
-            ice = on_ice_ring(d_star * d_star, width=self._width)
-        n_no_ice = int(d_star.size - np.count_nonzero(ice))
-        counts = (d_star.size, n_no_ice, int(np.count_nonzero(d_spacing > 4.0)), float(intensity[~ice].sum()))
+            length, d_spacing, counts = length[used], d_spacing[used], counts[used]
+        ice = np.zeros(length.size, np.bool_)
+        if self._filter_ice and length.size:
+            with np.errstate(over="ignore"):
+                ice = on_ice_ring(length * length, width=self._width)
+        n_no_ice = int(length.size - np.count_nonzero(ice))
+        known = (length.size, n_no_ice, int(np.count_nonzero(d_spacing > 4.0)), float(counts[~ice].sum()))
         if n_no_ice < MIN_SPOTS_NO_ICE:
-            return ImageQuality(*counts)
-        limits = resolution_limits(d_star, intensity, ice, compiled=self._compiled)
+            return ImageQuality(*known)
+        limits = resolution_limits(length, counts, ice, compiled=self._compiled)
         return ImageQuality(
-            *counts,
+            *known,
             estimated_d_min=limits.estimated_d_min,
             d_min_distl_method_1=limits.d_min_distl_method_1,
             noisiness_method_1=limits.noisiness_method_1,

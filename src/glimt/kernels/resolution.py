@@ -16,9 +16,9 @@ Array = npt.NDArray[np.float64]
 class SpotResolution:
     """Resolutions of positions on one detector; made once, called for the spots of each frame.
 
-    Parallax: a photon that comes in at an angle is absorbed somewhere inside the sensor and counted in a pixel that lies
-    further out. Corrected as dxtbx does, by the mean depth of absorption in a sensor of this thickness, and by one step
-    of the inverse (J. Parkhurst, dxtbx ``ParallaxCorrectedPxMmStrategy``).
+    Parallax: a photon that comes in at an angle is absorbed somewhere inside the sensor and counted in a pixel that
+    lies further out. Corrected as dxtbx does, by the mean depth of absorption in a sensor of this thickness, and by one
+    step of the inverse (J. Parkhurst, dxtbx ``ParallaxCorrectedPxMmStrategy``).
 
     Parameters
     ----------
@@ -61,19 +61,18 @@ class SpotResolution:
         UsageError
             The arrays have not one and the same length, or a panel does not exist.
         """
-        x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
-        if x.ndim != 1 or x.shape != y.shape:
-            raise UsageError(f"x has the shape {x.shape}, y {y.shape}; both are (spot,)")
-        at = self._panels(panel_number, x.size)
+        fast, slow = np.asarray(x, np.float64), np.asarray(y, np.float64)
+        if fast.ndim != 1 or fast.shape != slow.shape:
+            raise UsageError(f"x has the shape {fast.shape}, y {slow.shape}; both are (spot,)")
+        at = self._panels(panel_number, fast.size)
         with np.errstate(invalid="ignore", over="ignore"):
-            along_fast, along_slow = x * self._size[1, at], y * self._size[0, at]
-            place = self._place(along_fast, along_slow, at)
+            place = self._place(fast * self._size[1, at], slow * self._size[0, at], at)
             if self._corrects:
                 shift = self._parallax_shift(place, at)
                 place -= shift
             place /= self._length(place)
             length: Array = self._length(place - self._beam) / self.geometry.wavelength_angstrom
-        length[~(np.isfinite(x) & np.isfinite(y))] = np.nan
+        length[~(np.isfinite(fast) & np.isfinite(slow))] = np.nan
         return length
 
     def d_spacing(self, x: npt.ArrayLike, y: npt.ArrayLike, *, panel_number: npt.ArrayLike | None = None) -> Array:

@@ -1,8 +1,8 @@
 """How far a diffraction picture goes: three estimates of its resolution limit, as DIALS makes them.
 
-`estimated_d_min` follows DIALS' ``estimate_resolution_limit`` (outliers after R. Read, Acta Cryst. 1999, D55, 1759), the
-other two are methods 1 and 2 of DISTL (Z. Zhang, N. K. Sauter, H. van den Bedem, G. Snell, A. M. Deacon, J. Appl. Cryst.
-2006, 39, 112, section 2.4.4). Where DIALS and a paper differ, this follows DIALS.
+`estimated_d_min` follows DIALS' ``estimate_resolution_limit`` (outliers after R. Read, Acta Cryst. 1999, D55, 1759),
+the other two are methods 1 and 2 of DISTL (Z. Zhang, N. K. Sauter, H. van den Bedem, G. Snell, A. M. Deacon, J. Appl.
+Cryst. 2006, 39, 112, section 2.4.4). Where DIALS and a paper differ, this follows DIALS.
 """
 
 from __future__ import annotations
@@ -59,11 +59,17 @@ class Loops(Protocol):
 
     def estimate_d_min(
         self, d_star_sq: Array, log_ratio: Array, intensity: Array, ice: Any, starts: Any, order: Any
-    ) -> float: ...
+    ) -> float:
+        """Return the estimate [Å]."""
+        ...
 
-    def distl_method_1(self, d_star: Array) -> tuple[float, float]: ...
+    def distl_method_1(self, d_star: Array) -> tuple[float, float]:
+        """Return limit [Å] and noisiness."""
+        ...
 
-    def distl_method_2(self, d_spacing: Array, shells: Array, out: Any) -> tuple[float, float]: ...
+    def distl_method_2(self, d_spacing: Array, shells: Array, out: Any) -> tuple[float, float]:
+        """Return limit [Å] and noisiness."""
+        ...
 
 
 def _load(compiled: bool) -> Loops:
@@ -105,24 +111,23 @@ def resolution_limits(
     UsageError
         The arrays have not one and the same length.
     """
-    d_star, intensity = np.asarray(d_star, np.float64), np.asarray(intensity, np.float64)
-    ice = np.asarray(ice, np.bool_)
-    if d_star.ndim != 1 or not d_star.shape == intensity.shape == ice.shape:
-        raise UsageError(f"d_star {d_star.shape}, intensity {intensity.shape} and ice {ice.shape} are all (spot,)")
-    used = (d_star > D_STAR_RANGE[0]) & (d_star < D_STAR_RANGE[1])
-    used &= (intensity > INTENSITY_RANGE[0]) & (intensity < INTENSITY_RANGE[1])
+    length, counts, icy = np.asarray(d_star, np.float64), np.asarray(intensity, np.float64), np.asarray(ice, np.bool_)
+    if length.ndim != 1 or not length.shape == counts.shape == icy.shape:
+        raise UsageError(f"d_star {length.shape}, intensity {counts.shape} and ice {icy.shape} are all (spot,)")
+    used = (length > D_STAR_RANGE[0]) & (length < D_STAR_RANGE[1])
+    used &= (counts > INTENSITY_RANGE[0]) & (counts < INTENSITY_RANGE[1])
     if not used.all():
-        d_star, intensity, ice = d_star[used], intensity[used], ice[used]
-    if d_star.size < MIN_SPOTS:
+        length, counts, icy = length[used], counts[used], icy[used]
+    if length.size < MIN_SPOTS:
         return ResolutionLimits()
     loops = _load(compiled)
-    d_star_sq = d_star * d_star
+    d_star_sq = length * length
     d_spacing = 1.0 / np.sqrt(d_star_sq)
     ranked = np.sort(d_spacing)[::-1]
-    log_ratio = np.log(intensity / np.sqrt(intensity))
+    log_ratio = np.log(counts / np.sqrt(counts))
     starts, order = _bins(d_spacing, ranked, log_ratio)
-    estimate = loops.estimate_d_min(d_star_sq, log_ratio, intensity, ice, starts, order)
-    method_1 = loops.distl_method_1(np.sort(d_star))
+    estimate = loops.estimate_d_min(d_star_sq, log_ratio, counts, icy, starts, order)
+    method_1 = loops.distl_method_1(np.sort(length))
     shells = _shells(ranked)
     method_2 = (UNDEFINED, UNDEFINED)
     if shells is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,7 @@ def estimate_d_min(
     """Return the estimate [Å]; as in `glimt.kernels.resolution_limits_compiled`."""
     stray = np.zeros(d_star_sq.size, np.bool_)
     lower, upper = [], []
-    for first, last in zip(starts[:-1], starts[1:], strict=True):
+    for first, last in pairwise(starts):
         spots = order[first:last]
         if ice[spots].all():
             continue
@@ -94,9 +95,7 @@ def distl_method_1(d_star: Array) -> tuple[float, float]:
 
 def distl_method_2(d_spacing: Array, shells: Array, out: Array) -> tuple[float, float]:
     """Return limit [Å] and noisiness; as in `glimt.kernels.resolution_limits_compiled`."""
-    out[:] = [
-        ((d_spacing < above) & (d_spacing >= below)).sum() for above, below in zip(shells, shells[1:], strict=False)
-    ]
+    out[:] = [((d_spacing < above) & (d_spacing >= below)).sum() for above, below in pairwise(shells)]
     few = out < FEW * ((out[0] + out[1]) / 2)
     ends = np.flatnonzero(few[:-1] & few[1:])
     end = int(ends[0]) if ends.size else out.size - 2

@@ -20,7 +20,16 @@ MAX_OPEN_FILES = 32
 MAX_LINKS = 32
 """Longest chain of links that is followed: links can go in circles."""
 
-HDF5_ERRORS = (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError, OverflowError, NotImplementedError)
+HDF5_ERRORS = (
+    OSError,
+    KeyError,
+    ValueError,
+    TypeError,
+    RuntimeError,
+    AttributeError,
+    OverflowError,
+    NotImplementedError,
+)
 """What h5py raises, without system, for files that are damaged."""
 
 

@@ -48,13 +48,15 @@ class AxisSelection:
 
 def read_selection(space: Any) -> tuple[AxisSelection, ...] | None:
     """Return what an HDF5 dataspace chooses along each axis, ``None`` if that is irregular or unlimited."""
-    if space.get_select_type() == h5py.h5s.SEL_ALL:
-        return tuple(AxisSelection(0, max(n, 1), 1, n) for n in space.get_simple_extent_dims())
     if space.get_select_type() != h5py.h5s.SEL_HYPERSLABS or not space.is_regular_hyperslab():
         return None
-    axes = tuple(AxisSelection(*map(int, axis)) for axis in zip(*space.get_regular_hyperslab(), strict=True))
-    sound = all(0 < a.block <= a.stride and 0 < a.count < 1 << 40 and a.block < 1 << 40 for a in axes)
-    return axes if sound else None
+    axes = []
+    for start, stride, count, block in zip(*space.get_regular_hyperslab(), strict=True):
+        axis = AxisSelection(int(start), int(max(stride, block) if count == 1 else stride), int(count), int(block))
+        if not (0 < axis.block <= axis.stride and 0 < axis.count < 1 << 40 and axis.block < 1 << 40):
+            return None
+        axes.append(axis)
+    return tuple(axes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +69,10 @@ class Mapping:
         The source, as the file says.
     images, source_images : AxisSelection or None
         Along the first axis of both; ``None`` where there is a single image without such an axis.
-    box, source_box : tuple of slice
-        The pixels in an image of each.
+    box : tuple of slice
+        The pixels in an image of the virtual dataset.
+    source_box : tuple of slice or None
+        The pixels in an image of the source, ``None`` for all.
     """
 
     file_name: str
@@ -76,7 +80,7 @@ class Mapping:
     images: AxisSelection | None
     source_images: AxisSelection | None
     box: tuple[slice, ...]
-    source_box: tuple[slice, ...]
+    source_box: tuple[slice, ...] | None
 
     def source_number(self, number: int) -> int | None:
         """Return which image of the source is image ``number``, ``None`` if it is not from there."""
@@ -105,14 +109,30 @@ def read_mappings(dataset: Any) -> list[Mapping] | None:
     for file_name, dataset_name, space, source_space in (
         (m.file_name, m.dset_name, m.vspace, m.src_space) for m in dataset.virtual_sources()
     ):
-        axes, source_axes = read_selection(space), read_selection(source_space)
-        if axes is None or source_axes is None or len(source_axes) < 2 or "%b" in file_name + dataset_name:
+        axes = _whole(dataset.shape) if space.get_select_type() == h5py.h5s.SEL_ALL else read_selection(space)
+        if axes is None or not 2 <= len(axes) <= 4 or "%b" in file_name + dataset_name:
             return None
         images, axes = (axes[0], axes[1:]) if len(axes) > 2 else (None, axes)
-        source_images, source_axes = (source_axes[0], source_axes[1:]) if len(source_axes) > 2 else (None, source_axes)
-        box, source_box = _boxes(axes), _boxes(source_axes)
-        same_number = (images.size if images else 1) == (source_images.size if source_images else 1)
-        if box is None or source_box is None or not same_number:
+        box, n_images = _boxes(axes), images.size if images else 1
+        source = _read_source(source_space, n_images)
+        if box is None or source is None:
             return None
-        mappings.append(Mapping(file_name, dataset_name, images, source_images, box, source_box))
+        mappings.append(Mapping(file_name, dataset_name, images, source[0], box, source[1]))
     return mappings
+
+
+def _whole(shape: tuple[int, ...]) -> tuple[AxisSelection, ...] | None:
+    return tuple(AxisSelection(0, n, 1, n) for n in shape) if all(shape) else None
+
+
+def _read_source(space: Any, n_images: int) -> tuple[AxisSelection | None, tuple[slice, ...] | None] | None:
+    """Return the images and the pixels that come from a source, ``None`` if HDF5 itself has to follow."""
+    if space.get_select_type() == h5py.h5s.SEL_ALL:  # its extent is not in the file
+        return AxisSelection(0, n_images, 1, n_images), None
+    axes = read_selection(space)
+    if axes is None or not 2 <= len(axes) <= 4:
+        return None
+    images, axes = (axes[0], axes[1:]) if len(axes) > 2 else (None, axes)
+    box = _boxes(axes)
+    same_number = (images.size if images else 1) == n_images
+    return (images, box) if box is not None and same_number else None

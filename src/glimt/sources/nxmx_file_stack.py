@@ -42,7 +42,7 @@ class ImageStack(Protocol):
 
 def check_dataset(dataset: Any, *, where: str) -> None:
     """Raise `DecodeError` if this is no dataset of images."""
-    if not isinstance(dataset, h5py.Dataset) or dataset.ndim is None or not 2 <= dataset.ndim <= 4:
+    if not isinstance(dataset, h5py.Dataset) or dataset.shape is None or not 2 <= dataset.ndim <= 4:
         raise DecodeError("is no dataset of images with 2 to 4 dimensions", where=where)
     check_array(image_shape(dataset), dataset.dtype.name, where=where)
 
@@ -97,6 +97,8 @@ class StoredStack:
             self.dtype: np.dtype[Any] = dataset.dtype.newbyteorder("=")
             self._single = dataset.ndim == 2
             self._compression = stored_compression(dataset)
+            self._n_images = 1 if self._single else int(dataset.shape[0])
+            self._growing = not self._single and is_being_written(dataset.file)
         except HDF5_ERRORS as error:
             raise DecodeError(f"{path} is damaged ({str(error)[:100]})", where=where) from None
         nbytes = int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
@@ -111,14 +113,18 @@ class StoredStack:
 
     @property
     def n_images(self) -> int:
-        """How many images the dataset has; a dataset that is being written is looked at again."""
+        """How many images the dataset has; one that is being written is looked at again."""
+        return self._count(at_least=-1)
+
+    def _count(self, *, at_least: int) -> int:
+        """Return the number of images known, looked at again if there are not more than ``at_least``."""
+        if not self._growing or 0 <= at_least < self._n_images:
+            return self._n_images
         dataset = self._open("")
-        if self._single:
-            return 1
         try:
-            if is_being_written(dataset.file):
-                dataset.id.refresh()
-            return int(dataset.shape[0])
+            dataset.id.refresh()
+            self._n_images = int(dataset.shape[0])
+            return self._n_images
         except HDF5_ERRORS as error:
             raise DecodeError(f"cannot be read any more ({str(error)[:100]})", where=self._path) from None
 
@@ -148,14 +154,16 @@ class StoredStack:
         """
         dataset = self._open(where)
         where = f"{where}: {self._path}"
-        if number >= self.n_images:
-            raise DecodeError(f"has {self.n_images} images, image {number} of it is wanted", where=where)
+        if number >= self._count(at_least=number):
+            raise DecodeError(f"has {self._n_images} images, its image {number} is wanted", where=where)
         try:
             if self._compression is None:
                 return self._read_through_hdf5(dataset, number, out)
             chunk, is_filtered = self._read_chunk(dataset, number)
         except HDF5_ERRORS as error:
-            raise DecodeError(f"its image {number} is not written or damaged ({str(error)[:120]})", where=where) from None
+            raise DecodeError(
+                f"its image {number} is not written or damaged ({str(error)[:120]})", where=where
+            ) from None
         decode = decode_narrowed if narrow else decode_pixels
         return decode(
             chunk,
@@ -175,8 +183,8 @@ class StoredStack:
         return chunk, not skipped
 
     def _read_through_hdf5(self, dataset: Any, number: int, out: Pixels) -> Pixels:
-        if dataset.chunks is not None and self.n_ready <= number < self.n_images:
-            raise ValueError("its chunk is not there")
+        if self._growing and number >= self.n_ready:
+            raise ValueError("its writer has not come so far")
         dataset.read_direct(out, None if self._single else np.s_[number])
         return out
 

@@ -36,25 +36,25 @@ def open_stack(files: OpenFiles, path: str, name: str, *, where: str, depth: int
     check_dataset(dataset, where=f"{where}: {path}:{name}" if where else f"{path}:{name}")
     try:
         name = dataset.name
-        mappings = read_mappings(dataset) if dataset.is_virtual else None
+        sources = dataset.virtual_sources() if dataset.is_virtual else None
+        mappings = read_mappings(dataset) if sources is not None else None
         if mappings is not None:
             return VirtualStack(files, path, dataset, mappings, depth)
-        if dataset.is_virtual:
-            _check_sources(dataset, path, where=where)
     except HDF5_ERRORS as error:
         raise DecodeError(f"{path}:{name} cannot be read ({str(error)[:100]})", where=where) from None
+    for source in sources or ():
+        _check_source(files, source, path, where=where)
     return StoredStack(files, path, name, where=where)
 
 
-def _check_sources(dataset: Any, path: str, *, where: str) -> None:
-    """Refuse a virtual dataset that HDF5 has to read if a file is missing: it would make the pixels up."""
-    for source in dataset.virtual_sources():
-        if "%b" in source.file_name:
-            raise DecodeError(
-                f"{path}:{dataset.name} takes images from files named {source.file_name[:80]!r}; open these", where=where
-            )
-        with_path = linked_path(source.file_name, path)
-        OpenFiles().open(with_path, where=where).close()
+def _check_source(files: OpenFiles, source: Any, path: str, *, where: str) -> None:
+    """Refuse what HDF5 would read wrongly by itself: it makes up the pixels of a missing file, and dies of a circle."""
+    if "%b" in source.file_name + source.dset_name:
+        raise DecodeError(f"{path} takes images from files named {source.file_name[:80]!r}; open these", where=where)
+    source_path, dataset = find_object(files, linked_path(source.file_name, path), source.dset_name, where=where)
+    check_dataset(dataset, where=f"{where}: {source_path}:{source.dset_name}")
+    if dataset.is_virtual:
+        raise DecodeError(f"{path} takes pixels irregularly from {source_path}, a virtual dataset too", where=where)
 
 
 class VirtualStack:
@@ -139,7 +139,7 @@ class VirtualStack:
             image = source.read(
                 source_number, self._scratch[:n_pixels].reshape(source.shape), narrow=False, where=where
             )
-            part = image[mapping.source_box]
+            part = image if mapping.source_box is None else image[mapping.source_box]
             target = out[mapping.box]
             if part.size != target.size:
                 raise DecodeError(f"{part.shape} pixels are mapped to {target.shape}", where=where)
@@ -161,7 +161,7 @@ class VirtualStack:
     def _is_whole(self, mapping: Mapping, source: ImageStack) -> bool:
         return (
             mapping.box == tuple(slice(0, n) for n in self.shape)
-            and mapping.source_box == tuple(slice(0, n) for n in source.shape)
+            and mapping.source_box in (None, tuple(slice(0, n) for n in source.shape))
             and int(np.prod(source.shape)) == int(np.prod(self.shape))
         )
 

@@ -108,7 +108,7 @@ def test_scans_that_are_given_stay_as_they_are() -> None:
         (np.ones((2, 2)), np.ones((3, 2)), {}, "shapes"),
         (np.ones(4), np.ones((4, 1)), {}, "shapes"),
         (np.ones((0, 2)), np.ones((0, 2)), {}, "shapes"),
-        (np.ones((1, 8192)), np.ones((1, 8192)), {}, "more than 16777216 voxels"),
+        (np.ones((1, 8192)), np.ones((1, 8192)), {}, "more than 4194304 voxels"),
         (-np.ones((1, 1)), np.ones((1, 1)), {}, "go from -1"),
         (np.ones((1, 1)), np.ones((1, 1)), {"threshold": 0.0}, "threshold is 0.0"),
         (np.ones((1, 1)), np.ones((1, 1)), {"threshold": 1.5}, "threshold is 1.5"),

@@ -43,7 +43,7 @@ def test_images_lie_where_the_beam_was(snaked: bool, orientation: Any, by_box: l
 
 def test_boxes_that_a_stopped_scan_did_not_reach_are_nan() -> None:
     arranged = ScanGrid((3, 2), snaked=True).arrange([1, 2, 3, 4])
-    assert np.array_equal(arranged, [[1, np.nan], [2, np.nan], [3, 4]], equal_nan=True)
+    assert np.array_equal(arranged, np.array([[1, np.nan], [2, np.nan], [3, 4]]), equal_nan=True)
 
 
 def test_grid_is_made_from_the_texts_of_a_recipe() -> None:
@@ -102,6 +102,18 @@ def test_wells_of_a_multi_sample_pin_lie_around_their_centers() -> None:
         103,
         None,
     ]
+
+
+def test_samples_of_wells_may_come_as_texts() -> None:
+    wells = Wells.from_loop_type("multipin_2x50+25", box_size_um=10.0, sample_ids={"1": "101", 2: None})
+    assert wells is not None
+    assert [wells.sample_at(x) for x in (2.5, 7.5)] == [101, None]
+
+
+@pytest.mark.parametrize("sample_ids", [{"first": 1}, {1: "crystal"}, {1: float("inf")}, [101]])
+def test_samples_without_numbers_are_refused(sample_ids: Any) -> None:
+    with pytest.raises(UsageError, match="sample_ids"):
+        Wells.from_loop_type("multipin_2x50+25", box_size_um=10.0, sample_ids=sample_ids)
 
 
 @pytest.mark.parametrize("loop_type", [None, "", "litholoop", "20 um"])

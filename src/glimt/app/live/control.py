@@ -15,7 +15,7 @@ from glimt.model.trigger_map import TriggerMap
 from glimt.web.run_control import ConflictError, RunEndingError
 
 if TYPE_CHECKING:
-    from glimt.app.live.live_run import LiveRun
+    from glimt.app.live.live_engine import LiveEngine
     from glimt.engines.supervisor import RoleState
     from glimt.web.health import Health
     from glimt.web.log_ring import LogRing
@@ -32,13 +32,13 @@ class Control:
 
     Parameters
     ----------
-    run : LiveRun
+    run : LiveEngine
         The run.
     logs : LogRing
         Its newest log records.
     """
 
-    def __init__(self, run: LiveRun, logs: LogRing) -> None:
+    def __init__(self, run: LiveEngine, logs: LogRing) -> None:
         self._run = run
         self._logs = logs
         self._map: TriggerMap | None = None

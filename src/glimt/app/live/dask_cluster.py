@@ -130,16 +130,14 @@ def _place_on_slurm(engine: Engine, log_folder: Path) -> DaskPlacement:
 
 
 def _cluster_options(partition: str, slurm: Slurm, host: str, log_folder: Path) -> dict[str, Any]:
-    import ipaddress
-
     import distributed
 
-    from glimt.engines.dask_placement import SLOT_RESOURCE
+    from glimt.engines.dask_placement import SLOT_RESOURCE, stays_here
 
     security: Any = distributed.Security()
     if not security.require_encryption:
         # Who reaches a scheduler can run code in this user's name: beyond this machine only with keys of this run.
-        security = None if ipaddress.ip_address(host).is_loopback else distributed.Security.temporary()
+        security = None if stays_here(host) else distributed.Security.temporary()
     return {
         "queue": partition or None,
         "cores": slurm.cores,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from glimt.app.bad_sample import sample_message
 
 if TYPE_CHECKING:
-    from glimt.app.live.live_run import LiveRun
+    from glimt.app.live.live_engine import LiveEngine
     from glimt.engines.supervisor import RoleState
     from glimt.web.health import (
         ConnectionState,
@@ -33,7 +33,7 @@ _QUIET_S = 3.0
 _MIN_GAPS = 3
 
 
-def describe_health(run: LiveRun) -> Health:
+def describe_health(run: LiveEngine) -> Health:
     """Return how a run is, from the newest reports of its processes."""
     report = run.report
     reducer = run.roles["reducer"]
@@ -60,7 +60,7 @@ def describe_health(run: LiveRun) -> Health:
     return health
 
 
-def _state(run: LiveRun) -> RunState:
+def _state(run: LiveEngine) -> RunState:
     report = run.report
     if run.problem:
         return "failed"
@@ -73,7 +73,7 @@ def _state(run: LiveRun) -> RunState:
     return "running" if report.get("is_running") else "waiting"
 
 
-def describe_scan(run: LiveRun) -> ScanHealth:
+def describe_scan(run: LiveEngine) -> ScanHealth:
     """Return how far the scan is that runs, or the last one was."""
     report = run.report
     if not report.get("n_scans"):
@@ -105,7 +105,7 @@ def _rate(role: RoleState, counter: str) -> float:
     return max(0.0, grown / (last_at - first_at)) if last_at > first_at else 0.0
 
 
-def _stream(run: LiveRun, report: dict[str, Any]) -> StreamHealth:
+def _stream(run: LiveEngine, report: dict[str, Any]) -> StreamHealth:
     name = report["name"]
     ledger, source = report["ledger"], report["source"]
     settings = run.beamline.streams[name]
@@ -159,7 +159,7 @@ def _connection(source: dict[str, Any], *, listens: bool) -> ConnectionState:
     return "listening" if listens else "connecting"
 
 
-def _stream_rate(run: LiveRun, name: str) -> float:
+def _stream_rate(run: LiveEngine, name: str) -> float:
     role = run.roles["ingester"]
     found = [
         (at, stream["source"]["n_messages"])
@@ -189,19 +189,19 @@ def _gap_pattern(ledger: dict[str, Any]) -> GapPattern | None:
 def _process_state(role: RoleState, busy: float) -> ProcessState:
     if role.is_retired:
         return "failed"
-    if role.placed is None:
+    if role.restart_at:
         return "restarting"
     if role.is_new:
         return "starting" if not role.n_restarts else "restarting"
     return "busy" if busy > _BUSY else "ready"
 
 
-def _last_failure(run: LiveRun, name: str) -> str:
+def _last_failure(run: LiveEngine, name: str) -> str:
     mine = [failure for failure in run.failures if failure.startswith(f"{name}: ")]
     return mine[-1].removeprefix(f"{name}: ") if mine else ""
 
 
-def _worker(run: LiveRun, slot: str) -> WorkerHealth:
+def _worker(run: LiveEngine, slot: str) -> WorkerHealth:
     role = run.roles[slot]
     busy = _rate(role, "busy_s")
     return {
@@ -217,7 +217,7 @@ def _worker(run: LiveRun, slot: str) -> WorkerHealth:
     }
 
 
-def _reducer(run: LiveRun, role: RoleState) -> ReducerHealth:
+def _reducer(run: LiveEngine, role: RoleState) -> ReducerHealth:
     busy = _rate(role, "cpu_s")
     return {
         "state": _process_state(role, busy),
@@ -232,7 +232,7 @@ def _reducer(run: LiveRun, role: RoleState) -> ReducerHealth:
     }
 
 
-def _disks(run: LiveRun) -> dict[str, DiskHealth]:
+def _disks(run: LiveEngine) -> dict[str, DiskHealth]:
     output = run.beamline.output
     reducer = run.roles["reducer"].state
     wanted: list[tuple[str, Path, str]] = []

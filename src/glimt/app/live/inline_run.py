@@ -15,8 +15,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from glimt.app.beamline import Beamline
-from glimt.app.live.live_run import describe_parameters, prepare_role
 from glimt.app.live.open_intake import OpenIntake
+from glimt.app.live.role_setup import describe_parameters, prepare_role
 from glimt.app.live.scan_output import WriteOutput
 from glimt.app.live.spill import OpenSpill
 from glimt.app.result_log import OpenLog

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-import os
 import secrets
-import sys
 import threading
 import time
 import uuid
@@ -18,9 +16,9 @@ from typing import Any, Self
 
 from glimt.app.beamline import Beamline
 from glimt.app.live.open_intake import OpenIntake
+from glimt.app.live.role_setup import describe_parameters, prepare_role
 from glimt.app.live.scan_output import WriteOutput
 from glimt.app.live.spill import OpenSpill
-from glimt.app.process import prepare_process
 from glimt.app.result_log import OpenLog
 from glimt.codecs.registry import protocol_named
 from glimt.engines.ingester import run_ingester
@@ -32,8 +30,7 @@ from glimt.engines.placement import Placement
 from glimt.engines.supervisor import INGESTER, REDUCER, RoleState, Supervisor
 from glimt.pipeline.failure import Failure
 from glimt.pipeline.parameter_file import read_parameters
-from glimt.pipeline.parameter_set import ParameterSet, described_parameters
-from glimt.pipeline.user_class import import_class
+from glimt.pipeline.parameter_set import ParameterSet
 
 log = logging.getLogger("glimt")
 
@@ -267,16 +264,3 @@ class LiveRun:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def prepare_role(path: str, level: str) -> None:
-    """Set up a process: import path, log level (the environment's ``LOG_LEVEL`` comes first), other people's names."""
-    if path not in sys.path:
-        sys.path.insert(0, path)
-    os.environ.setdefault("LOG_LEVEL", level.upper())
-    prepare_process()
-
-
-def describe_parameters(worker: str, reducer: str) -> list[Any]:
-    """Return the descriptions of the parameters of two classes."""
-    return described_parameters(import_class(worker), import_class(reducer))

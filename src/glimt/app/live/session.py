@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from glimt.app.live.live_run import LiveRun
-from glimt.engines.placement import LocalPlacement
+from glimt.app.live.open_engine import open_engine
 from glimt.model.errors import UsageError
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ class LiveSession:
 
     Attributes
     ----------
-    run : LiveRun
+    run : LiveEngine
         The run.
     control : Control
         Steers it.
@@ -86,7 +85,7 @@ class LiveSession:
             raise UsageError(f"glimt run needs the package {error.name}: pip install glimt[view]") from None
         token = str(settings.token)
         self._logs = LogRing()
-        self.run = LiveRun(beamline, LocalPlacement(), serve_view=ServeView(settings.host, settings.view_port, token))
+        self.run = open_engine(beamline, serve_view=ServeView(settings.host, settings.view_port, token))
         self.control: Control = Control(self.run, self._logs)
         app = create_control_app(self.control, token=token or None)
         self._server = ViewServer(app, host=settings.host, port=settings.port)
@@ -142,7 +141,7 @@ class LiveSession:
             elif should_stop() or self._is_over(report, n_scans):
                 stopped_at = time.monotonic()
                 self.run.stop_scan(last=True)
-            time.sleep(every_s)
+            self.run.wait_for_report(lambda _: False, every_s)  # where there are no processes, this is the loop
 
     def _is_over(self, report: dict[str, Any], n_scans: int | None) -> bool:
         n_ended = report.get("n_scans", 0) - report.get("is_running", False)
