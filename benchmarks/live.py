@@ -24,12 +24,13 @@ from pathlib import Path
 import live_loopback
 import numpy as np
 from live_processes import cpu_s, memory
-from live_sides import Dranspose, Glimt, Program, Scan, Series, Side, free_port
+from live_sides import Dranspose, Glimt, NotEndedError, Program, Scan, Series, Side, free_port
 from replay import make_peer
 
 from glimt.codecs.pixels import encode_pixels
 
 SMALL, LARGE = (10, 10), (2048, 2048)
+MOST_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +60,12 @@ class Case:
 RATES = [
     Case("10×10 uint16, small tuple, 1 worker", SMALL, 1, 300_000, {1: 2000, 10: 4000, 100: 5000}),
     Case("10×10 uint16, small tuple, 2 workers", SMALL, 2, 300_000, {1: 2000, 10: 4000, 100: 5000}),
-    Case("2048×2048 uint16, small tuple, 1 worker", LARGE, 1, 1200, {1: 200, 10: 300}),
-    Case("2048×2048 uint16, small tuple, 2 workers", LARGE, 2, 1200, {1: 200, 10: 300}),
-    Case("2048×2048 uint16, mean, 1 worker", LARGE, 1, 800, {1: 200, 10: 300}, "Mean"),
-    Case("2048×2048 uint16, mean, 2 workers", LARGE, 2, 800, {1: 200, 10: 300}, "Mean"),
-    Case("2048×2048 bslz4, decode, mean, 1 worker", LARGE, 1, 800, {}, "Mean", "bslz4"),
-    Case("2048×2048 bslz4, decode, mean, 2 workers", LARGE, 2, 800, {}, "Mean", "bslz4"),
+    Case("2048×2048 uint16, small tuple, 1 worker", LARGE, 1, 800, {1: 150, 10: 200}),
+    Case("2048×2048 uint16, small tuple, 2 workers", LARGE, 2, 800, {1: 150, 10: 200}),
+    Case("2048×2048 uint16, mean, 1 worker", LARGE, 1, 500, {1: 150, 10: 200}, "Mean"),
+    Case("2048×2048 uint16, mean, 2 workers", LARGE, 2, 500, {1: 150, 10: 200}, "Mean"),
+    Case("2048×2048 bslz4, decode, mean, 1 worker", LARGE, 1, 500, {}, "Mean", "bslz4"),
+    Case("2048×2048 bslz4, decode, mean, 2 workers", LARGE, 2, 500, {}, "Mean", "bslz4"),
 ]
 AGES = [
     Case("10×10 uint16, 50/s", SMALL, 1, 300, {1: 300}, rate_hz=50),
@@ -89,15 +90,20 @@ class Bench:
         self._folder = folder
         self._peer = peer
         self._n_sides = 0
+        self._payloads: dict[tuple[tuple[int, int], str], tuple[Path, list[int]]] = {}
 
     def payload(self, shape: tuple[int, int], compression: str) -> tuple[Path, list[int]]:
         """Return a file of eight different images of Poisson noise, and their sizes."""
+        made = self._payloads.get((shape, compression))
+        if made is not None:
+            return made
         rng = np.random.default_rng(1)
         images = [rng.poisson(1, shape).astype(np.uint16) for _ in range(8)]
         contents = [bytes(encode_pixels(image, compression=compression)) for image in images]
         path = self._folder / f"{shape[0]}-{compression}"
         path.write_bytes(b"".join(contents))
-        return path, [len(content) for content in contents]
+        made = self._payloads[shape, compression] = path, [len(content) for content in contents]
+        return made
 
     def glimt(self, case: Case, *, use_map: bool = False) -> Glimt:
         """Start glimt."""
@@ -137,16 +143,24 @@ def pairs_of(
     """
     for _ in range(n_pairs):
         with bench.glimt(case) as side:
-            side.scan(Series(min(case.frames, 1000), case.shape, 0.0, case.compression))  # both begin warm
+            side.scan(Series(50, case.shape, 0.0, case.compression))  # both begin warm
             series = Series(case.frames, case.shape, case.rate_hz, case.compression)
             ours = measure(side, series, cpu_us.setdefault(side.name, {}))
-        theirs = {}
-        if case.peer_frames:
+        theirs: dict[int, Scan] = {}
+        n_tries = 0
+        while case.peer_frames and not theirs:
+            n_tries += 1
             with bench.dranspose(case) as peer:
-                peer.scan(Series(50, case.shape))
-                for batch, frames in case.peer_frames.items():
-                    told = cpu_us.setdefault(peer.name, {}) if batch == 1 else {}
-                    theirs[batch] = measure(peer, Series(frames, case.shape, case.rate_hz, batch=batch), told)
+                try:
+                    peer.scan(Series(50, case.shape))
+                    for batch, frames in case.peer_frames.items():
+                        told = cpu_us.setdefault(peer.name, {}) if batch == 1 else {}
+                        theirs[batch] = measure(peer, Series(frames, case.shape, case.rate_hz, batch=batch), told)
+                except NotEndedError as error:
+                    if n_tries == MOST_TRIES:
+                        raise
+                    print(f"  {error}; once more", flush=True)
+                    theirs.clear()
         yield ours, theirs
 
 

@@ -20,6 +20,12 @@ from typing import IO, Any, Self
 
 HERE = Path(__file__).parent
 LIMIT_S = 180.0
+SCAN_LIMIT_S = 60.0
+"""So long a scan of dranspose may take; some never end, above all on a busy machine."""
+
+
+class NotEndedError(Exception):
+    """A scan did not end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,8 +267,15 @@ class Dranspose(Side):
         super().__init__(folder, payload, sizes)
         self._log = (folder / "dranspose.log").open("a")
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        try:
+            self._start_all(command, worker, n_workers)
+        except BaseException:
+            self.close()
+            raise
+
+    def _start_all(self, command: str, worker: str, n_workers: int) -> None:
         redis, ingester, reducer = free_port(), free_port(), free_port()
-        options = f"--port {redis} --bind 127.0.0.1 --appendonly no --dir {folder}".split()
+        options = f"--port {redis} --bind 127.0.0.1 --appendonly no --dir {self.folder}".split()
         self._start("redis", ["redis-server", *options, "--save", ""])
         wait_for(lambda: _is_open(redis), "Redis")
         self._environment = {
@@ -275,12 +288,14 @@ class Dranspose(Side):
         if _is_open(5000):
             raise SystemExit("dranspose's controller needs port 5000, which is in use")
         self._start("controller", [command, "controller", "--host", "127.0.0.1"])
+        serve = ["--host", "127.0.0.1", "-p", str(free_port())]
+        self._start("reducer", [command, "reducer", "-c", "live_analysis:Reducer", *serve])
+        # A worker that finds no reducer looks again after ten seconds, and what it has to send until then is lost.
+        wait_for(lambda: (self._config() or {}).get("reducer"), "dranspose's reducer")
         source = ["-c", "ZmqPullSingleIngester", "-u", self.address, "-n", "det"]
         self._start("ingester", [command, "ingester", *source])
         for number in range(n_workers):
             self._start(f"worker-{number}", [command, "worker", "-n", f"w{number}", "-c", f"live_analysis:{worker}"])
-        serve = ["--host", "127.0.0.1", "-p", str(free_port())]
-        self._start("reducer", [command, "reducer", "-c", "live_analysis:Reducer", *serve])
         self.pids = {name: process.pid for name, process in self._processes.items()}
         wait_for(lambda: self._is_ready(n_workers), "the services of dranspose")
 
@@ -299,14 +314,20 @@ class Dranspose(Side):
         except urllib.error.HTTPError as error:
             raise SystemExit(f"dranspose answers {path} with {error.code}: {error.read().decode()}") from None
 
-    def _is_ready(self, n_workers: int) -> bool:
+    def _config(self) -> dict[str, Any] | None:
         with suppress(OSError):
-            config = self._ask("config")
-            ingesters, workers = config["ingesters"], config["workers"]
-            knows = [any(ingester["streams"] for ingester in worker["ingesters"]) for worker in workers]
-            known = sum(len(ingester["connected_workers"]) for ingester in ingesters if ingester["streams"])
-            return sum(knows) == known == n_workers and bool(config["reducer"])
-        return False
+            config: dict[str, Any] = self._ask("config")
+            return config
+        return None
+
+    def _is_ready(self, n_workers: int) -> bool:
+        config = self._config()
+        if config is None:
+            return False
+        ingesters, workers = config["ingesters"], config["workers"]
+        knows = [any(ingester["streams"] for ingester in worker["ingesters"]) for worker in workers]
+        known = sum(len(ingester["connected_workers"]) for ingester in ingesters if ingester["streams"])
+        return sum(knows) == known == n_workers
 
     def scan(self, series: Series) -> Scan:
         """Post the trigger map, send the series, wait until all of it is reduced."""
@@ -315,7 +336,11 @@ class Dranspose(Side):
         start_s = time.monotonic() - began
         time.sleep(0.3)  # its ingester connects anew for every scan; what is sent into the old connection is lost
         self.sender.tell(self._order(series))
-        wait_for(lambda: self._ask("progress")["finished"], "the end of dranspose's scan", pause_s=0.02)
+        deadline = time.monotonic() + SCAN_LIMIT_S
+        while not (progress := self._ask("progress"))["finished"]:
+            if time.monotonic() > deadline:
+                raise NotEndedError(f"dranspose's scan did not end within {SCAN_LIMIT_S:.0f} s: {progress}")
+            time.sleep(0.02)
         finished_ns = time.monotonic_ns()
         return self._result(series, self.sender.answer(), finished_ns, start_s)
 
@@ -325,6 +350,7 @@ class Dranspose(Side):
 
     def close(self) -> None:
         """End all services."""
+        super().close()
         for process in reversed(self._processes.values()):
             process.terminate()
         for process in self._processes.values():
@@ -334,7 +360,6 @@ class Dranspose(Side):
                 process.kill()
                 process.wait()
         self._log.close()
-        super().close()
 
 
 def _is_open(port: int) -> bool:

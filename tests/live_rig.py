@@ -278,9 +278,9 @@ class LiveRig:
                 os.environ.pop("LOG_LEVEL", None)
         assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()], "processes are left behind"
 
-    def output(self, scan_id: str) -> Output:
+    def output(self, scan_id: str, folder: Path | None = None) -> Output:
         """Return what the output file of a scan says."""
-        with h5py.File(self.folder / f"out_{scan_id}.h5") as file:
+        with h5py.File((folder or self.folder) / f"out_{scan_id}.h5") as file:
             published = {name: _value(item) for name, item in file.items() if name != "glimt"}
             ledger = _value(file["glimt/ledger"])
         numbers, checks = published.pop("numbers", []), published.pop("checks", [])

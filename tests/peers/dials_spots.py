@@ -2,7 +2,8 @@
 
 ``dials_spots.py frames IN.npz OUT.npz``: strong pixels and spots of the frames ``frame_0`` ... with ``mask_0`` ...
 (True = excluded), optional ``gain_0`` ... and parameters ``case_0`` ... as JSON.
-``dials_spots.py images OUT.npz IMAGE...``: frames and masks as dxtbx reads them, strong pixels and spots of both thresholds.
+``dials_spots.py images OUT.npz IMAGE...``: frames and masks as dxtbx reads them, what both thresholds
+find.
 ``dials_spots.py shapes IN.json OUT.npz``: masks of rectangles, circles and polygons.
 ``dials_spots.py time IN.npz``: prints milliseconds of both thresholds for ``frame`` and ``mask``, median of several.
 """

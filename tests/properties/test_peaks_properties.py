@@ -37,7 +37,8 @@ def _frame(shape: tuple[int, int], dtype: str, random: np.random.Generator) -> n
 
 
 def _mask(shape: tuple[int, int], random: np.random.Generator) -> npt.NDArray[np.bool_]:
-    return random.random(shape) < random.choice([0.0, 0.1, 1.0], p=[0.4, 0.55, 0.05])
+    mask: npt.NDArray[np.bool_] = random.random(shape) < random.choice([0.0, 0.1, 1.0], p=[0.4, 0.55, 0.05])
+    return mask
 
 
 shapes = st.one_of(

@@ -45,7 +45,8 @@ def _frame(shape: tuple[int, int], dtype: str, random: np.random.Generator) -> n
 def _mask(shape: tuple[int, int], random: np.random.Generator) -> npt.NDArray[np.bool_] | None:
     if random.random() < 0.2:
         return None
-    return random.random(shape) < random.choice([0.0, 0.2, 1.0])
+    mask: npt.NDArray[np.bool_] = random.random(shape) < random.choice([0.0, 0.2, 1.0])
+    return mask
 
 
 def _roi(shape: tuple[int, int], random: np.random.Generator) -> Roi | PolygonRoi | RingRoi:

@@ -86,7 +86,7 @@ def _mask(random: np.random.Generator, shape: tuple[int, int], kind: str) -> npt
     return mask
 
 
-@settings(max_examples=200)
+@settings(max_examples=300)
 @given(
     frames(),
     rules(),

@@ -112,11 +112,11 @@ def test_beyond_the_machine_scheduler_events_and_results_are_encrypted(
             assert placement.keys.public
             assert placement.frame_keys.public
             assert placement.scheduler_address.startswith("tls://")
-            secrets = [path for path in logs.iterdir() if "key" in path.name]
-            assert secrets
-            assert not any(path.stat().st_mode & 0o077 for path in logs.iterdir() if path.name.startswith("."))
+            [private] = logs.glob(".tls-*")
+            assert private.stat().st_mode & 0o077 == 0
+            assert len(list(private.iterdir())) == 3
             sender.start()
             report = wait_for_scans(run, 1)
         [sent] = sent_by(sender)
     check_result(rig.output(report["scan_id"]), whole_events(sent, n_workers=2))
-    assert not any(path.exists() for path in secrets)
+    assert not private.exists()

@@ -6,6 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from glimt.sim.faults import Choice, Faults
+from glimt.sim.plan import SimulationPlan
+from glimt.sim.stins import StinsDevice
 from live_rig import (
     LiveRig,
     Output,
@@ -19,10 +23,6 @@ from live_rig import (
     wait_for_scans,
     whole_events,
 )
-
-from glimt.sim.faults import Choice, Faults
-from glimt.sim.plan import SimulationPlan
-from glimt.sim.stins import StinsDevice
 
 FAST = SimulationPlan(n_frames=500, rate_hz=0)
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
+from glimt.sim.plan import SimulationPlan
+from glimt.sim.stins import StinsDevice
 from live_rig import (
     LiveRig,
     check_ledger,
@@ -18,9 +21,6 @@ from live_rig import (
     wait_until_up,
     whole_events,
 )
-
-from glimt.sim.plan import SimulationPlan
-from glimt.sim.stins import StinsDevice
 
 
 @pytest.mark.parametrize("shape", [(16, 16), (400, 400)])
@@ -39,7 +39,9 @@ def test_the_scan_after_a_killed_ingester_is_right(tmp_path: Path, shape: tuple[
             sender.join()
             assert any("ingester" in remark and lost_scan in remark for remark in run.remarks), run.remarks
             sender.close()
-            with sending(StinsDevice(shape, seed=1), SimulationPlan(n_frames=200, rate_hz=0), address=sender.address) as again:
+            with sending(
+                StinsDevice(shape, seed=1), SimulationPlan(n_frames=200, rate_hz=0), address=sender.address
+            ) as again:
                 again.start()
                 report = wait_for_scans(run, 1)
                 assert report["scan_id"] != lost_scan

@@ -7,6 +7,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from glimt.sim.plan import SimulationPlan
+from glimt.sim.stins import StinsDevice
 from live_rig import (
     LiveRig,
     check_ledger,
@@ -19,9 +21,6 @@ from live_rig import (
     wait_for_scans,
     whole_events,
 )
-
-from glimt.sim.plan import SimulationPlan
-from glimt.sim.stins import StinsDevice
 
 RECORDING = """
 class Recording(Reducer):
@@ -47,7 +46,7 @@ MAPPED = '[events]\nmode = "map"'
 
 def _rig(tmp_path: Path, addresses: dict[str, str], **options: str) -> LiveRig:
     options = {"reducer": "Recording", "sections": MAPPED} | options
-    return LiveRig(tmp_path, addresses, analysis=RECORDING, **options)  # type: ignore[arg-type]  # options by name
+    return LiveRig(tmp_path, addresses, analysis=RECORDING, **options)
 
 
 def _workers_by_event(output: Any) -> dict[int, list[int]]:

@@ -6,10 +6,10 @@ from itertools import groupby, pairwise
 from pathlib import Path
 
 import pytest
-from live_rig import LiveRig, check_ledger, check_result, kill, sending, sent_by, wait_for, wait_for_scans, whole_events
 
 from glimt.sim.plan import SimulationPlan
 from glimt.sim.stins import StinsDevice
+from live_rig import LiveRig, check_ledger, check_result, kill, sending, sent_by, wait_for, wait_for_scans, whole_events
 
 GAINS = """
 from glimt import IntParameter

@@ -7,6 +7,10 @@ import threading
 from pathlib import Path
 
 import pytest
+
+from glimt.app.live.live_run import LiveRun
+from glimt.sim.plan import SimulationPlan
+from glimt.sim.stins import StinsDevice
 from live_rig import (
     ENDLESS,
     LiveRig,
@@ -20,10 +24,6 @@ from live_rig import (
     wait_until,
     whole_events,
 )
-
-from glimt.app.live.live_run import LiveRun
-from glimt.sim.plan import SimulationPlan
-from glimt.sim.stins import StinsDevice
 
 # Large results, so that checkpoints are due after an amount of them and not only after a time.
 CHECKPOINTS = """

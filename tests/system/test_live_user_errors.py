@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from live_rig import LiveRig, check_ledger, check_result, sending, sent_by, wait_for_scans, wait_until, whole_events
 
 from glimt.sim.plan import SimulationPlan
 from glimt.sim.stins import StinsDevice
+from live_rig import LiveRig, check_ledger, check_result, sending, sent_by, wait_for_scans, wait_until, whole_events
 
 N_FRAMES = 300
 PLAN = SimulationPlan(n_frames=N_FRAMES, rate_hz=0)
@@ -83,9 +83,7 @@ def test_events_whose_processing_raises_fail_and_the_others_do_not(
             failures = run.failures
             assert all(role.n_restarts == 0 for role in run.roles.values())
         [sent] = sent_by(sender)
-    check_result(
-        rig.output(report["scan_id"]), [one for one in whole_events(sent, n_workers=2) if one[0] not in BAD]
-    )
+    check_result(rig.output(report["scan_id"]), [one for one in whole_events(sent, n_workers=2) if one[0] not in BAD])
     account = check_ledger(report)["det"]
     assert (account["failed"], account["reduced"]) == (len(BAD), N_FRAMES + 2 - len(BAD))
     assert all(says in failure for failure in failures), failures

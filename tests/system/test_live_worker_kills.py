@@ -6,6 +6,8 @@ import random
 import threading
 from pathlib import Path
 
+from glimt.sim.plan import SimulationPlan
+from glimt.sim.stins import StinsDevice
 from live_rig import (
     ENDLESS,
     LiveRig,
@@ -19,9 +21,6 @@ from live_rig import (
     wait_until,
     whole_events,
 )
-
-from glimt.sim.plan import SimulationPlan
-from glimt.sim.stins import StinsDevice
 
 POISON = """
 class Poisoned(Worker):

@@ -57,8 +57,9 @@ def _ask_om(python: str, folder: Path, arrays: dict[str, Array], layout: PanelLa
         "layout": {name: getattr(layout, name) for name in ("asic_nx", "asic_ny", "nasics_x", "nasics_y")},
         "parameters": {name: getattr(rule, name) for name in Peakfinder8Parameters.__slots__},
     }
-    np.savez(folder / "given.npz", **arrays)
-    arguments = [python, "-W", "ignore", str(PROGRAM), folder / "given.npz", folder / "found.npz", json.dumps(options)]
+    np.savez(folder / "given.npz", allow_pickle=False, **arrays)
+    files = str(folder / "given.npz"), str(folder / "found.npz")
+    arguments = [python, "-W", "ignore", str(PROGRAM), *files, json.dumps(options)]
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     tables = np.load(folder / "found.npz")

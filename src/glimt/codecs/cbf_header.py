@@ -15,7 +15,7 @@ from glimt.model.errors import UsageError
 
 _NUMBER = r"[-+]?(?:\d{1,20}\.?\d{0,20}|\.\d{1,20})(?:[eE][-+]?\d{1,3})?"
 _LINE = re.compile(r"#?\s*([A-Za-z][A-Za-z0-9_.]{0,60})\s*[:=]?\s*(.*)")
-_QUANTITY = re.compile(rf"({_NUMBER})\s*([A-Za-zµÅ]*)")
+_QUANTITY = re.compile(rf"({_NUMBER})(?![\d.])\s*([A-Za-zµÅ]*)")
 _PAIR = re.compile(rf"\(?\s*({_NUMBER})\s*([A-Za-zµ]*)\s*[x,]\s*({_NUMBER})\s*([A-Za-zµ]*)")
 _SENSOR = re.compile(rf"#?\s*(\w{{1,40}})\s+sensor,?\s+thickness\s*[:=]?\s*({_NUMBER})\s*([A-Za-zµ]*)")
 

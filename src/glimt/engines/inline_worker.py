@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from bdb import BdbQuit
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
@@ -88,13 +87,7 @@ class InlineWorker:
         self._version = version
 
     def process(self, parts: Sequence[Any]) -> ResultHead:
-        """Give a block of events to the user's object; the parts as `glimt.engines.event_block.pack_block` makes them.
-
-        Raises
-        ------
-        KeyboardInterrupt
-            The user has left the debugger with ``quit``: that is the end of the run, not of one event.
-        """
+        """Give a block of events, the parts as `glimt.engines.event_block.pack_block` makes them, to the user."""
         began = time.perf_counter()
         head = unpack_head(parts[1])
         if head.version != self._version:
@@ -134,8 +127,6 @@ class InlineWorker:
                     tick = runner.tick(number, head.created_ns[index], head.previous_ns[index])
                 payload = hook(event, values, tick)
                 payloads.append(None if payload is None else encode_result(payload))
-            except BdbQuit as error:
-                raise KeyboardInterrupt("the debugger was left") from error
             except (Exception, SystemExit) as error:  # noqa: BLE001 - user code: its event failed, the run goes on
                 payloads.append(None)
                 failed.append(head.serials[index])

@@ -112,6 +112,7 @@ class InlineEngine:
     ) -> None:
         self._role = role
         self._tell = report
+        self._tell_failure = fail
         worker, reducer = import_class(role.worker_class), import_class(role.reducer_class)
         self._data, self._version = dict(role.data), 0
         self._reducer = InlineReducer(
@@ -119,11 +120,12 @@ class InlineEngine:
             parameters=ParameterSet(role.describe(), role.data),
             open_log=role.open_log,
             write_output=role.write_output,
-            fail=partial(fail, REDUCER),
+            fail=partial(self._take_failure, REDUCER),
             remark=remark,
         )
         self._intake = role.open_intake()
         self._describe = IntakeState(self._intake)
+        self._is_closed = False
         self._ledgers = [stream.live.ledger for stream in self._intake.streams]
         streams = [(stream.live.name, stream.live.typ) for stream in self._intake.streams]
         self._workers = {
@@ -133,7 +135,7 @@ class InlineEngine:
                 worker,
                 parameters=ParameterSet(role.describe(), role.data),
                 streams=streams,
-                fail=partial(fail, slot),
+                fail=partial(self._take_failure, slot),
             )
             for slot, tags in role.slots.items()
         }
@@ -149,11 +151,17 @@ class InlineEngine:
         self._full_since = self._reported_at = 0.0
         self._orders: deque[Any] = deque()
         self._lock = threading.Lock()
-        self._is_closed = False
         self._read_wake, self._write_wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._poller = zmq.Poller()
         self._poller.register(self._read_wake, zmq.POLLIN)
         self._polled: set[int] = set()
+
+    def _take_failure(self, role: str, failure: Failure) -> None:
+        """Pass a failure on, unless it is the debugger's: then the run is over, and not one event."""
+        has_left = failure.error.partition(":")[0] == "BdbQuit"
+        if has_left and not self._is_closed and not failure.hook.endswith(".timer"):  # that has a thread of its own
+            raise KeyboardInterrupt("the debugger was left")
+        self._tell_failure(role, failure)
 
     def command(self, message: BeginScan | StopScan | SetValues) -> None:
         """Do this at the next turn; may be called from any thread, also after `close`, when it does nothing."""

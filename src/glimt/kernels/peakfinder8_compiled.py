@@ -16,6 +16,8 @@ Box = tuple[int, int, int, int, int]
 LARGEST = 3.4028234663852886e38
 NO_BACKGROUND_SIGMA = 0.01
 TINY = 1e-10
+NEARLY = 1.0 - 1e-9
+"""Counts are whole numbers, so that signal to noise often is the least one exactly, but for rounding."""
 
 
 @compiled
@@ -73,15 +75,18 @@ def _local_background(
 
 @compiled
 def _first_center(values: Array, bins: Array, offsets: Array, peak: Array, box: Box) -> tuple[int, int]:
-    """Return the nearest pixel to the centroid above the radial background, -1 if it has none."""
+    """Return the nearest pixel to the centroid above the radial background, -1 if it has none.
+
+    In 32 bits, as Cheetah does: two equal pixels have their centroid between them, and rounding decides on one.
+    """
     n_fast, ss_min, _, fs_min, _ = box
-    total, ss, fs = 0.0, 0.0, 0.0
+    total, ss, fs = np.float32(0.0), np.float32(0.0), np.float32(0.0)
     for k in range(peak.size):
         pixel: Any = np.int64(peak[k])
-        weight = abs(np.float64(values[pixel]) - offsets[bins[pixel]])
+        weight = np.float32(abs(np.float32(values[pixel]) - np.float32(offsets[bins[pixel]])))
         total += weight
-        ss += weight * (pixel // n_fast - ss_min)
-        fs += weight * (pixel % n_fast - fs_min)
+        ss += weight * np.float32(pixel // n_fast - ss_min)
+        fs += weight * np.float32(pixel % n_fast - fs_min)
     if total < TINY:
         return -1, -1
     return int(np.rint(ss / total)) + ss_min, int(np.rint(fs / total)) + fs_min
@@ -130,7 +135,7 @@ def _measure(
         mean = offsets[all_bins[ss * n_fast + fs]]
     intensity, maximum, ss_panel, fs_panel = _integrate(values, peak, mean, box)
     snr = intensity / sigma if sigma > TINY else 0.0
-    if snr < minimum_snr or maximum < largest - mean:
+    if snr < minimum_snr * NEARLY or maximum < largest - mean:
         return False
     if not (0.0 <= ss_panel <= ss_max - ss_min - 1 and 0.0 <= fs_panel <= fs_max - fs_min - 1):
         return False

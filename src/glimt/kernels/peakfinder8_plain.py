@@ -24,6 +24,15 @@ def _blob(above: Array, taken: Array, start: tuple[int, int]) -> list[tuple[int,
     return queue
 
 
+def _first_center(v: Array, offset: Array, place: Array) -> int:
+    """Return the centroid in 32 bits, as Cheetah rounds it."""
+    weights = np.abs(v.astype(np.float32) - offset.astype(np.float32))
+    total = moment = np.float32(0)
+    for weight, at in zip(weights, place.astype(np.float32), strict=True):
+        total, moment = total + weight, moment + weight * at
+    return int(np.rint(moment / total))
+
+
 def _measure(
     panel: Array, threshold: Array, means: tuple[Array, Array], taken: Array, blob: list[tuple[int, int]], rule: Any
 ) -> tuple[float, ...] | None:
@@ -34,7 +43,7 @@ def _measure(
     weight = np.abs(v - means[0][ss, fs])
     if not least <= len(blob) <= most or weight.sum() < 1e-10:
         return None
-    center = int(np.rint((weight * ss).sum() / weight.sum())), int(np.rint((weight * fs).sum() / weight.sum()))
+    center = _first_center(v, means[0][ss, fs], ss), _first_center(v, means[0][ss, fs], fs)
     y, x = np.indices(panel.shape)
     dy, dx, width = y - center[0], x - center[1], 2 * radius
     around = (-width <= dy) & (dy < width) & (-width <= dx) & (dx < width) & (dy**2 + dx**2 <= width**2)
@@ -50,7 +59,7 @@ def _measure(
     at = (v * fs).sum() / abs(v.sum()), (v * ss).sum() / abs(v.sum())
     snr = intensity / sigma if sigma > 1e-10 else 0.0
     inside = 0 <= at[0] <= panel.shape[1] - 1 and 0 <= at[1] <= panel.shape[0] - 1
-    if snr < minimum_snr or maximum < largest - background or not inside:
+    if snr < minimum_snr * (1 - 1e-9) or maximum < largest - background or not inside:
         return None
     return (*at, intensity, maximum, snr, len(blob))
 

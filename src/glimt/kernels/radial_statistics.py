@@ -17,6 +17,9 @@ Array = npt.NDArray[Any]
 SUM_BITS = 28
 SQUARE_BITS = 64 - SUM_BITS
 
+MOST_LISTED = 4
+MOST_GATHERED = 8
+
 
 @dataclass(frozen=True, slots=True)
 class RadialBackground:
@@ -67,6 +70,7 @@ class RadialStatistics:
         self.listed = np.empty(n_pixels, np.uint32)
         self._grouped = np.empty(n_pixels, np.float64)
         self.n_listed = 0
+        self._bright = False
 
     def background(
         self, frame: npt.ArrayLike, *, minimum_snr: float, threshold: float, n_iterations: int = 5
@@ -113,7 +117,8 @@ class RadialStatistics:
 
         none = np.uint16(bins.n_bins)
         kind = values.dtype.type
-        low_max = -1.0
+        low_max = 0
+        self._sums[:] = 0
         if values.dtype.kind == "f":
             limit = kind(rule[1])
             limit = limit if limit <= rule[1] else np.nextafter(limit, kind(-1))
@@ -121,18 +126,24 @@ class RadialStatistics:
         else:
             largest = int(np.iinfo(values.dtype).max)
             low_max = min(max(math.ceil(rule[1]) - 1, 0), self._most_low, largest)
-            self._sums[:] = 0
             negative = values.dtype.kind == "i"
             self.n_listed = loops.sum_and_list(
                 values, bins.bins, none, kind(low_max), negative, self._sums, self.listed
             )
+        # Gathering costs several times as much as sorting: what the last frame took tells what this one will.
+        if values.dtype.kind == "f" or self._bright or self.n_listed > values.size // MOST_LISTED:
+            self._sums[:] = 0
+            self._ends[:] = bins.starts
+            loops.group_all(values, bins.bins, self._ends, self._grouped)
+        else:
             loops.group_by_bin(values, bins.bins, self.listed, self.n_listed, self._ends, self._grouped)
         n = bins.n_bins
         out = np.empty(n), np.empty(n), np.empty(n), np.empty(n, np.int64)
-        loops.clip_bins(
+        gathered = loops.clip_bins(
             values, (bins.order, bins.starts, bins.n_pixels), (self._sums, float(low_max)),
             (self._ends, self._grouped), rule, self._scratch, out,
         )  # fmt: skip
+        self._bright = gathered > values.size // MOST_GATHERED
         return RadialBackground(*out)
 
     def profile(self, frame: npt.ArrayLike) -> RadialBackground:

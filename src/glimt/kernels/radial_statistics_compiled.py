@@ -2,8 +2,8 @@
 
 Counting detectors give small whole numbers, so one pass suffices: a pixel below the threshold is never clipped from
 above, and its value and square go, packed into one word, to the sum of its bin. The few pixels above are listed.
-The clipping then needs only the sums and the list. Bins whose lower limit cuts something off, and floating frames, are
-gathered value by value.
+The clipping then needs only the sums and the list. Bins whose lower limit cuts something off are gathered value by
+value; bright and floating frames are sorted into bins as a whole.
 """
 
 from __future__ import annotations
@@ -105,6 +105,23 @@ def list_above(values: Array, bins: Array, none: Any, low_max: Any, listed: Arra
 
 
 @compiled
+def group_all(values: Array, bins: Array, ends: Array, grouped: Array) -> None:
+    """Copy all values bin after bin, excluded ones last.
+
+    Parameters
+    ----------
+    ends : ndarray
+        (n_bins + 1,) int64, changed: where each bin starts, then where it ends.
+    grouped : ndarray
+        (n_pixels,) float64, changed.
+    """
+    for i in range(values.size):
+        b = bins[i]
+        grouped[ends[b]] = values[i]
+        ends[b] += 1
+
+
+@compiled
 def group_by_bin(values: Array, bins: Array, listed: Array, n_listed: int, ends: Array, grouped: Array) -> None:
     """Copy the listed values bin after bin; those of bin ``b`` end up in ``grouped[ends[b - 1]:ends[b]]``.
 
@@ -128,6 +145,30 @@ def group_by_bin(values: Array, bins: Array, listed: Array, n_listed: int, ends:
 
 
 @compiled
+def _sum_between(values: Array, low: float, high: float) -> tuple[int, float, float]:
+    """Return number, sum and sum of squares of the values between the limits.
+
+    Four of each, and no branches: one sum would wait for its last addition at every value.
+    """
+    n0, n1, n2, n3 = 0, 0, 0, 0
+    t0, t1, t2, t3 = 0.0, 0.0, 0.0, 0.0
+    q0, q1, q2, q3 = 0.0, 0.0, 0.0, 0.0
+    fours = values.size // 4
+    for k in range(fours):
+        v0, v1, v2, v3 = values[4 * k], values[4 * k + 1], values[4 * k + 2], values[4 * k + 3]
+        in0, in1, in2, in3 = low < v0 < high, low < v1 < high, low < v2 < high, low < v3 < high
+        v0, v1, v2, v3 = v0 if in0 else 0.0, v1 if in1 else 0.0, v2 if in2 else 0.0, v3 if in3 else 0.0
+        n0, n1, n2, n3 = n0 + in0, n1 + in1, n2 + in2, n3 + in3
+        t0, t1, t2, t3 = t0 + v0, t1 + v1, t2 + v2, t3 + v3
+        q0, q1, q2, q3 = q0 + v0 * v0, q1 + v1 * v1, q2 + v2 * v2, q3 + v3 * v3
+    for i in range(4 * fours, values.size):
+        v = values[i]
+        if low < v < high:
+            n0, t0, q0 = n0 + 1, t0 + v, q0 + v * v
+    return n0 + n1 + n2 + n3, t0 + t1 + t2 + t3, q0 + q1 + q2 + q3
+
+
+@compiled
 def _clip(
     n_low: int, sum_low: float, square_low: float, low_max: float, values: Array, rule: tuple[float, float, int]
 ) -> tuple[float, float, float, int, bool]:
@@ -141,13 +182,8 @@ def _clip(
     for _ in range(n_iterations):
         if n_low > 0 and (low >= 0.0 or high <= low_max):
             return mean, sigma, high, n, False
-        n, total, square = n_low, sum_low, square_low
-        for i in range(values.size):
-            v = values[i]
-            if low < v < high:
-                n += 1
-                total += v
-                square += v * v
+        n, total, square = _sum_between(values, low, high)
+        n, total, square = n + n_low, total + sum_low, square + square_low
         before = low, high
         if n == 0:
             mean, sigma, low, high = 0.0, 0.0, 0.0, LARGEST
@@ -169,8 +205,8 @@ def clip_bins(
     rule: tuple[float, float, int],
     scratch: Array,
     out: tuple[Array, Array, Array, Array],
-) -> None:
-    """Find mean, standard deviation, threshold and number of all bins.
+) -> int:
+    """Find mean, standard deviation, threshold and number of all bins; return how many pixels had to be gathered.
 
     Parameters
     ----------
@@ -179,9 +215,9 @@ def clip_bins(
     pixels : tuple
         ``order``, ``starts`` and ``n_pixels`` of `glimt.kernels.radius_map.RadialBins`.
     low : tuple
-        What `sum_and_list` summed, and ``low_max``; -1 gathers every bin's values.
+        What `sum_and_list` summed, and ``low_max``; sums of 0 if all values are grouped.
     listed : tuple
-        ``ends`` and ``grouped`` of `group_by_bin`.
+        ``ends`` and ``grouped`` of `group_by_bin` or `group_all`.
     rule : tuple
         ``minimum_snr``, ``least`` threshold and number of iterations.
     scratch : ndarray
@@ -192,20 +228,20 @@ def clip_bins(
     order, starts, n_pixels = pixels
     sums, low_max = low
     ends, grouped = listed
+    gathered = 0
     for b in range(n_pixels.size):
-        holds = False
-        if low_max >= 0:
-            packed = sums[0, b] + sums[1, b] + sums[2, b] + sums[3, b]
-            first = ends[b - 1] if b else 0
-            high_values = grouped[first : ends[b]]
-            total = float(packed & np.uint64((1 << SUM_BITS) - 1))
-            square = float(packed >> np.uint64(SUM_BITS))
-            found = _clip(n_pixels[b] - high_values.size, total, square, low_max, high_values, rule)
-            mean, sigma, threshold, n, holds = found
+        packed = sums[0, b] + sums[1, b] + sums[2, b] + sums[3, b]
+        high_values = grouped[ends[b - 1] if b else 0 : ends[b]]
+        total = float(packed & np.uint64((1 << SUM_BITS) - 1))
+        square = float(packed >> np.uint64(SUM_BITS))
+        n_low = n_pixels[b] - high_values.size
+        mean, sigma, threshold, n, holds = _clip(n_low, total, square, low_max, high_values, rule)
         if not holds:
             m = 0
             for k in range(starts[b], starts[b + 1]):
                 scratch[m] = values[order[k]]
                 m += 1
-            mean, sigma, threshold, n, holds = _clip(0, 0.0, 0.0, -1.0, scratch[:m], rule)
+            mean, sigma, threshold, n, holds = _clip(0, 0.0, 0.0, 0.0, scratch[:m], rule)
+            gathered += m
         out[0][b], out[1][b], out[2][b], out[3][b] = mean, sigma, threshold, n
+    return gathered

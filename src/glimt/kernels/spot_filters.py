@@ -22,6 +22,13 @@ def _checked_d(value: float | None, name: str) -> float | None:
     return None if value is None else checked_number(value, name, 1e-3, 1e9)
 
 
+def _checked_region(untrusted: npt.ArrayLike) -> Kept:
+    array = np.asarray(untrusted)
+    if array.ndim != 2:
+        raise UsageError(f"untrusted has shape {array.shape}; (slow, fast) is needed")
+    return checked_mask(array, (array.shape[0], array.shape[1]))
+
+
 class SpotFilter:
     """Filters of spots, with DIALS' names, defaults and limits, which are all inclusive.
 
@@ -76,7 +83,7 @@ class SpotFilter:
         self.resolution = resolution
         if resolution is None and not (d_min is None and d_max is None and ice_width is None):
             raise UsageError("d_min, d_max and ice_width need to know the geometry: give resolution")
-        self._untrusted = None if untrusted is None else checked_mask(untrusted, np.shape(untrusted)[:2])
+        self._untrusted = None if untrusted is None else _checked_region(untrusted)
 
     def check_shape(self, shape: tuple[int, int]) -> None:
         """Raise `UsageError` if the untrusted region is made for frames of another shape."""

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from glimt.model.errors import UsageError
 
@@ -17,6 +18,20 @@ _PACKED = (".gz", ".bz2")
 def is_template(path: str | Path) -> bool:
     """Return whether a file name has a place for a number: ``####``, ``%04d`` or ``%d``, unless a file is called so."""
     return bool(_PLACE.search(Path(path).name)) and not Path(path).exists()
+
+
+class _Template(NamedTuple):
+    """A folder, the pattern of its files' names, and what stands before and after a number of that many digits."""
+
+    folder: Path
+    pattern: re.Pattern[str]
+    before: str
+    after: str
+    width: int
+
+    def path_of(self, number: int) -> str:
+        """Return the file that should have a number."""
+        return str(self.folder / f"{self.before}{number:0{self.width}d}{self.after}")
 
 
 class NumberedFiles:
@@ -35,7 +50,7 @@ class NumberedFiles:
     """
 
     def __init__(self, path: str | Path | Sequence[str | Path]) -> None:
-        self._template: tuple[Path, re.Pattern[str], str] | None = None
+        self._template: _Template | None = None
         self._paths: dict[int, str] = {}
         self._first = 0
         self._n_files = 0
@@ -57,7 +72,7 @@ class NumberedFiles:
         """Look for files that have come since."""
         if self._template is None:
             return
-        folder, pattern, _ = self._template
+        folder, pattern = self._template.folder, self._template.pattern
         try:
             names = [entry.name for entry in os.scandir(folder)]
         except OSError as error:
@@ -74,8 +89,7 @@ class NumberedFiles:
         """Return the file of image ``number``, 0-based; a missing one by the name it should have."""
         found = self._paths.get(self._first + number)
         if found is None and self._template is not None:
-            folder, _, name = self._template
-            return str(folder / name.replace("\0", str(self._first + number)))
+            return self._template.path_of(self._first + number)
         return found or self.path
 
     @property
@@ -95,8 +109,7 @@ def _has_bytes(path: str) -> bool:
         return False
 
 
-def _read_template(path: Path) -> tuple[Path, re.Pattern[str], str]:
-    """Return the folder, the pattern of its files' names, and a name with a zero byte where the number is."""
+def _read_template(path: Path) -> _Template:
     places = list(_PLACE.finditer(path.name))
     last = places[-1]
     width = len(last[0]) if last[0].startswith("#") else int(last[1] or 1)
@@ -105,4 +118,4 @@ def _read_template(path: Path) -> tuple[Path, re.Pattern[str], str]:
     before, after = path.name[: last.start()], path.name[last.end() :]
     ends = "|".join(re.escape(end) for end in _PACKED)
     pattern = re.compile(rf"{re.escape(before)}(\d{{{width},{_DIGITS}}}){re.escape(after)}(?:{ends})?")
-    return path.parent, pattern, f"{before}\0{after}"
+    return _Template(path.parent, pattern, before, after, width)

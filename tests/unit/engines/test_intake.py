@@ -11,7 +11,7 @@ import pytest
 
 from glimt.codecs.protocol import PacketKind
 from glimt.codecs.registry import protocol_named
-from glimt.engines.intake import READ_MESSAGES, Intake, StreamInput
+from glimt.engines.intake import READ_BYTES, READ_MESSAGES, Intake, StreamInput
 from glimt.model.errors import DecodeError, UsageError
 from glimt.model.trigger_map import TriggerMap
 from glimt.pipeline.builder_stream import BuilderStream
@@ -139,12 +139,13 @@ def test_kinds_are_told_and_streams_are_joined() -> None:
     bench = Bench(2)
     assert bench.feed(0, series(1)) == []
     bench.sources[1].messages.extend(series(1))
-    bench.intake.read(1, bench.now)
     kinds, sizes = [], []
-    while (event := bench.intake.peek()) is not None:
-        kinds.append(event.kind)
-        sizes.append([index for index, _ in event.parts])
-        bench.intake.pop()
+    while bench.sources[1].messages:
+        bench.intake.read(1, bench.now)
+        while (event := bench.intake.peek()) is not None:
+            kinds.append(event.kind)
+            sizes.append([index for index, _ in event.parts])
+            bench.intake.pop()
     assert kinds == [PacketKind.START, PacketKind.DATA, PacketKind.END]
     assert sizes == [[0, 1]] * 3
 
@@ -161,12 +162,28 @@ def test_nothing_more_is_read_while_complete_events_wait() -> None:
     assert bench.intake.may_read(0)
 
 
-def test_a_read_takes_a_bounded_number_of_messages() -> None:
+def test_a_read_takes_more_and_more_messages_up_to_a_bound() -> None:
     bench = Bench()
-    bench.sources[0].messages.extend(series(2 * READ_MESSAGES))
-    assert bench.intake.read(0, bench.now) == READ_MESSAGES
-    bench.take()
-    assert len(bench.sources[0].messages) == READ_MESSAGES + 2
+    bench.sources[0].messages.extend(series(5 * READ_MESSAGES))
+    taken = []
+    while bench.sources[0].messages:
+        taken.append(bench.intake.read(0, bench.now))
+        bench.take()
+    assert taken[:-1] == sorted(taken[:-1])
+    assert max(taken) == READ_MESSAGES
+    assert sum(taken) == 5 * READ_MESSAGES + 2
+
+
+def test_of_large_messages_a_read_takes_few() -> None:
+    bench = Bench()
+    large = bytes(READ_BYTES // 4)
+    bench.sources[0].messages.extend([start(), *([image(n)[0], large] for n in range(40))])
+    taken = []
+    while bench.sources[0].messages:
+        taken.append(bench.intake.read(0, bench.now))
+        bench.take()
+    assert max(taken[len(taken) // 2 :]) <= 4
+    assert sum(taken) == 41
 
 
 def test_what_breaks_the_protocol_is_counted_and_kept_as_an_example() -> None:

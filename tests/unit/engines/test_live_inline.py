@@ -39,6 +39,13 @@ class Leaving:
             raise bdb.BdbQuit
 
 
+class LeavingReducer:
+    """A reducer whose author leaves the debugger."""
+
+    def process_result(self, result: ResultData) -> None:
+        raise bdb.BdbQuit
+
+
 class NeverMade:
     def __init__(self) -> None:
         raise RuntimeError("no calibration")
@@ -86,8 +93,9 @@ def beamline(folder: Path, capture: Path, worker: str = "", reducer: str = REDUC
     return write_beamline(folder, "inline:", {"det": stream}, analysis=names, **options)
 
 
-def test_leaving_the_debugger_ends_the_run(tmp_path: Path, capture: Path) -> None:
-    with InlineRun(beamline(tmp_path, capture, "Leaving")) as run, pytest.raises(KeyboardInterrupt):
+@pytest.mark.parametrize(("worker", "reducer"), [("Leaving", REDUCER), ("", f"{HERE}:LeavingReducer")])
+def test_leaving_the_debugger_ends_the_run(tmp_path: Path, capture: Path, worker: str, reducer: str) -> None:
+    with InlineRun(beamline(tmp_path, capture, worker, reducer)) as run, pytest.raises(KeyboardInterrupt):
         run.wait_for_report(has_ended(), LIMIT_S)
     assert run.failures == []
     assert not list(tmp_path.glob("out_*.h5"))

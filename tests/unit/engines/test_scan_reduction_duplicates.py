@@ -51,7 +51,7 @@ class Reducing:
 
     def take(self, worker: str, block: int, serials: list[int], failed: list[int] | None = None) -> None:
         """Take a message of a worker."""
-        payloads = [encode_result(serial) for serial in serials]
+        payloads: list[bytes | None] = [encode_result(serial) for serial in serials]
         parameters_hash = ""
         head = ResultHead(SCAN, block, 0, worker, parameters_hash, serials, serials, payloads, failed or [])
         mark, *parts = pack_results(head)

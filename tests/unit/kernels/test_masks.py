@@ -75,9 +75,7 @@ def test_a_polygon_takes_the_centers_inside() -> None:
     triangle = mask_polygon(SHAPE, [(0, 0), (6, 0), (0, 6)])
     assert triangle.sum(axis=1).tolist() == [5, 4, 3, 2, 1, 0, 0, 0]
     bow = mask_polygon(SHAPE, [(0, 0), (6, 6), (6, 0), (0, 6)])
-    assert bow[0].tolist() == [False] * 10
-    assert bow[2, 0]
-    assert bow[2, 5]
+    assert np.flatnonzero(bow[2]).tolist() == [0, 1, 3, 4, 5]
     assert not mask_polygon(SHAPE, [(20, 20), (30, 20), (30, 30)]).any()
     assert mask_polygon(SHAPE, [(-99, -99), (99, -99), (99, 99), (-99, 99)]).all()
 
@@ -142,10 +140,8 @@ def test_files_that_are_no_mask_are_named(tmp_path: Path) -> None:
     np.save(tmp_path / "line.npy", np.zeros(5))
     np.save(tmp_path / "words.npy", np.array([["a", "b"]]))
     np.save(tmp_path / "objects.npy", np.array([[None, {}]], object), allow_pickle=True)
-    huge = (
-        b"\x93NUMPY\x01\x00\x76\x00"
-        + b"{'descr': '<u8', 'fortran_order': False, 'shape': (1099511627776, 4096), }".ljust(117)
-    )
+    header = b"{'descr': '<u8', 'fortran_order': False, 'shape': (1099511627776, 4096), }"
+    huge = b"\x93NUMPY\x01\x00\x76\x00" + header.ljust(117)
     (tmp_path / "huge.npy").write_bytes(huge + b"\n")
     (tmp_path / "bad.h5").write_bytes(b"nothing")
     with h5py.File(tmp_path / "good.h5", "w") as file:

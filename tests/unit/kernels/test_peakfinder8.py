@@ -146,7 +146,6 @@ def test_parameters_may_change_between_frames() -> None:
 
 def test_background_of_the_last_frame_is_told() -> None:
     finder = Peakfinder8(RADIUS, RULE)
-    assert finder.background is None
     finder.find(_background())
     assert finder.background is not None
     assert 0.8 < float(np.median(finder.background.mean)) < 1.0

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,7 @@ def test_radius_map_that_makes_no_sense_is_refused(radius: Any, what: str) -> No
         RadialBins(radius)
 
 
-def _single_ring(values: list[float], dtype: str) -> Any:
+def _single_ring(values: Sequence[float], dtype: str) -> Any:
     frame = np.array([values], dtype)
     return RadialStatistics(RadialBins(np.zeros((1, len(values))))), frame
 

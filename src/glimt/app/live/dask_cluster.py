@@ -1,12 +1,11 @@
-"""Makes the cluster that a beamline file names: a Dask scheduler that runs already, or one with jobs of Slurm."""
+"""Finds the cluster that a beamline file names: a Dask scheduler that runs already, or one with jobs of Slurm."""
 
 from __future__ import annotations
 
-import shutil
+import logging
 import socket
-from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from glimt.model.errors import UsageError
@@ -14,11 +13,11 @@ from glimt.model.errors import UsageError
 if TYPE_CHECKING:
     from distributed import Client
 
-    from glimt.app.beamline_engine import Engine, Slurm
+    from glimt.app.beamline_engine import Engine
     from glimt.engines.dask_placement import DaskPlacement
 
 _CONNECT_S = 15.0
-_MISSING = "workers on a cluster need more packages: pip install 'glimt[cluster]'"
+MISSING = "workers on a cluster need more packages: pip install 'glimt[cluster]'"
 
 
 def place_on_dask(engine: Engine, log_folder: Path = Path("slurm-logs")) -> DaskPlacement:
@@ -39,9 +38,12 @@ def place_on_dask(engine: Engine, log_folder: Path = Path("slurm-logs")) -> Dask
     try:
         import distributed
     except ImportError:
-        raise UsageError(f'use = "{engine.use}": {_MISSING}') from None
+        raise UsageError(f'use = "{engine.use}": {MISSING}') from None
+    logging.getLogger("distributed").setLevel(logging.WARNING)  # what matters of it is told by the supervisor
     if engine.kind == "slurm":
-        return _place_on_slurm(engine, log_folder)
+        from glimt.app.live.dask_slurm import place_on_slurm
+
+        return place_on_slurm(engine, log_folder)
     security = distributed.Security()  # from Dask's own configuration
     address = engine.target.replace("tcp://", "tls://") if security.require_encryption else engine.target
     try:
@@ -85,74 +87,3 @@ def _own_address_towards(address: str) -> str:
             return str(probe.getsockname()[0])
     except OSError as error:
         raise UsageError(f"{parts.hostname} cannot be reached over IPv4: {error.strerror or error}") from None
-
-
-def _place_on_slurm(engine: Engine, log_folder: Path) -> DaskPlacement:
-    import dask
-    import distributed
-    from distributed.utils import get_ip, get_ip_interface
-
-    from glimt.engines.dask_placement import DaskPlacement
-
-    partition, slurm, n_workers = engine.target, engine.slurm, len(engine.worker_tags)
-    if shutil.which("sbatch") is None:
-        raise UsageError(f'use = "slurm:{partition}": there is no sbatch here; run glimt where jobs are submitted')
-    try:
-        host = get_ip_interface(slurm.interface) if slurm.interface else get_ip()
-    except (OSError, ValueError) as error:
-        raise UsageError(f"[engine.slurm] interface: {error}") from None
-    log_folder.mkdir(parents=True, exist_ok=True)
-    # A machine that dies must not count against a worker; the supervisor decides when to stop trying.
-    dask.config.set({"distributed.scheduler.allowed-failures": 1_000_000})
-    try:
-        from dask_jobqueue import SLURMCluster
-
-        cluster = SLURMCluster(**_cluster_options(partition, slurm, host, log_folder))
-    except ImportError:
-        raise UsageError(f'use = "slurm:{partition}": {_MISSING}') from None
-    except (OSError, RuntimeError, ValueError) as error:
-        raise UsageError(f"no Dask scheduler can be started on {host}: {error}") from None
-    try:
-        # Not `scale`: a job that was cancelled or has reached its time limit is to be replaced.
-        cluster.adapt(minimum=n_workers, maximum=n_workers, interval="1s")
-        client = distributed.Client(cluster, set_as_default=False, name="glimt")
-    except BaseException:
-        with suppress(OSError, RuntimeError, TimeoutError):
-            cluster.close()
-        raise
-    return DaskPlacement(
-        client,
-        host,
-        close_cluster=cluster.close,
-        quiet_limit_s=engine.lost_after_s,
-        encrypts_frames=engine.encrypt_frames,
-    )
-
-
-def _cluster_options(partition: str, slurm: Slurm, host: str, log_folder: Path) -> dict[str, Any]:
-    import distributed
-
-    from glimt.engines.dask_placement import SLOT_RESOURCE, stays_here
-
-    security: Any = distributed.Security()
-    if not security.require_encryption:
-        # Who reaches a scheduler can run code in this user's name: beyond this machine only with keys of this run.
-        security = None if stays_here(host) else distributed.Security.temporary()
-    return {
-        "queue": partition or None,
-        "cores": slurm.cores,
-        "processes": 1,
-        "memory": f"{slurm.memory}B",
-        "walltime": slurm.walltime,
-        "account": slurm.account or None,
-        "interface": slurm.interface or None,
-        "job_extra_directives": list(slurm.directives),
-        "job_script_prologue": list(slurm.prologue),
-        "worker_extra_args": ["--no-dashboard", "--resources", f"{SLOT_RESOURCE}=1"],
-        "scheduler_options": {"host": host, "dashboard_address": None, "port": 0},
-        "log_directory": str(log_folder.resolve()),
-        "shared_temp_directory": str(log_folder.resolve()),
-        "security": security,
-        "job_name": "glimt-worker",
-        "silence_logs": "error",
-    }

@@ -39,4 +39,8 @@ def open_engine(
         from glimt.app.live.dask_cluster import place_on_dask  # an extra, and slow to import
 
         placement = place_on_dask(beamline.engine, beamline.path.parent / "slurm-logs")
-    return LiveRun(beamline, placement, serve_view=serve_view)
+    try:
+        return LiveRun(beamline, placement, serve_view=serve_view)
+    except BaseException:
+        placement.close()
+        raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -50,11 +51,18 @@ class WriteOutput:
         try:
             problems = write_publish_file(whole, path, lock=lock)
         except StoreError as error:
-            return f"{error}; it is tried again until it works"
+            return f"{_brief(error)}; it is tried again until it works"
         for problem in problems:
             log.warning("%s: %s", path, problem)
         log.info("results are in %s", path)
         return ""
+
+
+def _brief(error: StoreError) -> str:
+    """Return what is wrong without the time and the place in the file, which are new with every attempt."""
+    text = str(error)
+    reason = re.search(r"error message = '([^']*)'", text)
+    return text if reason is None else f"{text.partition(' (')[0]}: {reason[1]}"
 
 
 def account_tree(scan_id: str, account: dict[str, Any], data: dict[str, bytes]) -> dict[str, Any]:
