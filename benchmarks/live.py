@@ -172,6 +172,8 @@ def spread(values: Sequence[float], form: str = ",.0f") -> str:
 
 def print_rates(bench: Bench, cases: Sequence[Case], n_pairs: int) -> None:
     """Print a block for each case."""
+    if not cases:
+        return
     print(f"\nEvents a second, median of {n_pairs} (smallest to largest): steady; whole")
     for case in cases:
         cpu_us: dict[str, dict[str, list[float]]] = {}
@@ -195,6 +197,8 @@ def print_rates(bench: Bench, cases: Sequence[Case], n_pairs: int) -> None:
 
 def print_ages(bench: Bench, cases: Sequence[Case], n_pairs: int) -> None:
     """Print how old frames are when the reducer has their results."""
+    if not cases:
+        return
     print(
         f"\nAge of a frame at process_result [ms]: median of {n_pairs} medians (smallest to largest); of 95 percentiles"
     )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from glimt.codecs.plain_values import MAX_DEPTH
-from glimt.codecs.record import HiddenField, Record, json_error
+from glimt.codecs.record import HiddenField, Record, json_error, own_key_set
 from glimt.model.errors import DecodeError
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class OpenRecord(Record, kw_only=True, eq=False, metaclass=_TakesAnyKey):
         """Keys that the protocol does not define, with their values."""
         if self._extra is None:
             received = json_object(self._header, where=self.typ) if self._header else {}
-            own = {key for _, key in self._own_keys()}
+            own = own_key_set(type(self))
             self._extra = {key: value for key, value in received.items() if key not in own}
         keys: dict[str, Any] = self._extra
         return keys

@@ -7,6 +7,7 @@ all others stay readable as attributes and in `Record.extra`, and are written ba
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import msgspec
@@ -59,7 +60,7 @@ class Record(msgspec.Struct, kw_only=True, eq=False):
         """
         if not self._header:
             return {}
-        known = {key for _, key in self._own_keys()}
+        known = own_key_set(type(self))
         return {key: value for key, value in self._received().items() if key not in known}
 
     def _received(self) -> dict[str, Any]:
@@ -91,8 +92,7 @@ class Record(msgspec.Struct, kw_only=True, eq=False):
         return msgspec.json.encode(own | self.extra)
 
     def _own_keys(self) -> list[tuple[str, str]]:
-        pairs = zip(self.__struct_fields__, self.__struct_encode_fields__, strict=True)
-        return [(name, key) for name, key in pairs if not name.startswith("_")]
+        return _own_keys(type(self))
 
     def to_frames(self) -> list[bytes]:
         """Return the parts of the message as they go over the wire."""
@@ -191,3 +191,16 @@ def decode_header(decoder: msgspec.json.Decoder[R], part: Buffer, *, where: str)
         raise json_error(error, where=where) from None
     record._header = part
     return record
+
+
+@cache
+def _own_keys(cls: type[Record]) -> list[tuple[str, str]]:
+    """Return the attribute and the JSON key of each field that the protocol defines."""
+    pairs = zip(cls.__struct_fields__, cls.__struct_encode_fields__, strict=True)
+    return [(name, key) for name, key in pairs if not name.startswith("_")]
+
+
+@cache
+def own_key_set(cls: type[Record]) -> frozenset[str]:
+    """Return the JSON keys that the protocol defines."""
+    return frozenset(key for _, key in _own_keys(cls))

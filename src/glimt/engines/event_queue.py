@@ -56,9 +56,15 @@ class EventQueue:
 
     def take(self, event: BuiltEvent) -> QueuedEvent | None:
         """Return the event as it is kept, ``None`` if there is no room; one event always fits into an empty queue."""
-        layout = tuple((index, len(frames)) for index, frames in event.parts)
+        parts = event.parts
+        layout: Layout
+        if len(parts) == 1:  # the usual case, written out: generators cost more than what they do here
+            ((index, only),) = parts
+            frames, layout = list(only), ((index, len(only)),)
+        else:
+            layout = tuple([(index, len(frames)) for index, frames in parts])
+            frames = [frame for _, several in parts for frame in several]
         layout = self._layouts.setdefault(layout, layout)
-        frames = [frame for _, parts in event.parts for frame in parts]
         sizes = list(map(len, frames))
         n_bytes = sum(sizes) + EVENT_BYTES
         if self.used_bytes and self.used_bytes + n_bytes > self.n_bytes:

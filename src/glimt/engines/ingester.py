@@ -42,6 +42,7 @@ from glimt.engines.scan_dispatch import ScanDispatch
 from glimt.engines.worker_links import WorkerLinks
 from glimt.model.errors import UsageError
 from glimt.model.trigger_map import TriggerMap
+from glimt.pipeline.scan_account import ScanAccount
 
 if TYPE_CHECKING:
     from glimt.pipeline.built_event import BuiltEvent
@@ -74,6 +75,7 @@ class Ingester:
         self._spill: Any = None
         self._dispatch: ScanDispatch | None = None
         self._last_figures: dict[str, Any] = {}
+        self._account = ScanAccount(self._ledgers)
         self._next_scan = role.first_scan
         self._scan_id = ""
         self._data, self._version = dict(role.data), role.version
@@ -246,7 +248,7 @@ class Ingester:
             self._finishing = self._workers.finish(dispatch.scan)
         if not self._finishing and not self._ending_sent:
             self._ending_sent = True
-            self._reducer.end_scan(dispatch.scan, dispatch.n_serials, self.account())
+            self._reducer.end_scan(dispatch.scan, dispatch.n_serials, self._account.of_scan())
 
     def _end_scan(self, now_ns: int) -> None:
         """Forget the scan: workers and reducer have finished it."""
@@ -257,12 +259,9 @@ class Ingester:
         if self._spill is not None:
             self._spill.close()
             self._spill = None
+        self._account.end_scan()
         self._intake.end_scan(now_ns)
         self._reported_at = 0.0
-
-    def account(self) -> dict[str, Any]:
-        """Return the ledger, by stream."""
-        return {ledger.name: ledger.as_dict() for ledger in self._ledgers}
 
     # What others say ----------------------------------------------------------------------------------------
 
@@ -348,7 +347,7 @@ class Ingester:
 
     def _stop_scan(self, *, last: bool) -> None:
         if self._output_problem and self._dispatch is not None:
-            self._reducer.end_scan(self._dispatch.scan, self._dispatch.n_serials, self.account(), give_up=True)
+            self._reducer.end_scan(self._dispatch.scan, self._dispatch.n_serials, self._account.of_scan(), give_up=True)
         self._intake.stop(time.time_ns(), last=last)
 
     def _set_values(self, message: SetValues) -> None:

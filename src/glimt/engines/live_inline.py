@@ -29,6 +29,7 @@ from glimt.engines.scan_dispatch import ScanDispatch
 from glimt.model.errors import UsageError
 from glimt.model.trigger_map import TriggerMap
 from glimt.pipeline.parameter_set import ParameterSet
+from glimt.pipeline.scan_account import ScanAccount
 from glimt.pipeline.user_class import import_class
 
 if TYPE_CHECKING:
@@ -127,6 +128,7 @@ class InlineEngine:
         self._describe = IntakeState(self._intake)
         self._is_closed = False
         self._ledgers = [stream.live.ledger for stream in self._intake.streams]
+        self._account = ScanAccount(self._ledgers)
         streams = [(stream.live.name, stream.live.typ) for stream in self._intake.streams]
         self._workers = {
             slot: InlineWorker(
@@ -317,9 +319,8 @@ class InlineEngine:
             self._has_finished = True
             for worker in self._workers.values():
                 worker.finish()
-        account = {ledger.name: ledger.as_dict() for ledger in self._ledgers}
         problem = self._reducer.output_problem
-        if self._reducer.end(account, give_up=self._gives_up):
+        if self._reducer.end(self._account.of_scan(), give_up=self._gives_up):
             self._end_scan()
         elif self._reducer.output_problem != problem:
             self._reported_at = 0.0
@@ -333,6 +334,7 @@ class InlineEngine:
         if self._spill is not None:
             self._spill.close()
             self._spill = None
+        self._account.end_scan()
         self._intake.end_scan(now_ns)
         self._reported_at = 0.0
 

@@ -177,8 +177,8 @@ class LocalRole:
 
 def run_role(run: Callable[[Any], None], role: Any, refuse: Connection) -> None:
     """Be the process of a role; if it cannot do what it is for, say why and end."""
-    # Ctrl-C and the end of a service are for the run, which tells its roles; a group signal must not end them first. Not
-    # SIG_IGN, which programs that user code starts would inherit.
+    # Ctrl-C and the end of a service are for the run, which tells its roles; a group signal must not end them first.
+    # Not SIG_IGN, which programs that user code starts would inherit.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _leave_to_the_run)
     os.environ.setdefault("OMP_NUM_THREADS", "1")

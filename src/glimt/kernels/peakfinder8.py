@@ -102,8 +102,8 @@ class Peakfinder8:
     The pixels of each distance from the beam are described by mean and standard deviation with peaks clipped off
     (`RadialStatistics`). Pixels above their distance's threshold that touch, also by a corner, are a peak if there are
     neither too few nor too many of them, their sum above the local background is ``minimum_snr`` standard deviations
-    of it, and their maximum is not below any pixel around. Barty et al., J. Appl. Cryst. 47 (2014) 1118; the details
-    are those of CrystFEL 0.12.
+    of it, and their maximum is not below any pixel around. Barty et al., J. Appl. Cryst. 47 (2014) 1118; compared
+    peak by peak with OM 23.8.3, whose flood fill is not followed where CrystFEL has repaired it.
 
     Parameters
     ----------

@@ -19,6 +19,9 @@ SQUARE_BITS = 64 - SUM_BITS
 
 MOST_LISTED = 4
 MOST_GATHERED = 8
+BRIGHT_FRAMES = 64
+"""Gathering single bins costs several times as much as sorting all: with a fourth of the pixels listed, or after a
+frame of which an eighth was gathered, this many frames are sorted. The numbers are the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,7 @@ class RadialStatistics:
         self.listed = np.empty(n_pixels, np.uint32)
         self._grouped = np.empty(n_pixels, np.float64)
         self.n_listed = 0
-        self._bright = False
+        self._bright = 0
 
     def background(
         self, frame: npt.ArrayLike, *, minimum_snr: float, threshold: float, n_iterations: int = 5
@@ -130,7 +133,6 @@ class RadialStatistics:
             self.n_listed = loops.sum_and_list(
                 values, bins.bins, none, kind(low_max), negative, self._sums, self.listed
             )
-        # Gathering costs several times as much as sorting: what the last frame took tells what this one will.
         if values.dtype.kind == "f" or self._bright or self.n_listed > values.size // MOST_LISTED:
             self._sums[:] = 0
             self._ends[:] = bins.starts
@@ -143,7 +145,7 @@ class RadialStatistics:
             values, (bins.order, bins.starts, bins.n_pixels), (self._sums, float(low_max)),
             (self._ends, self._grouped), rule, self._scratch, out,
         )  # fmt: skip
-        self._bright = gathered > values.size // MOST_GATHERED
+        self._bright = BRIGHT_FRAMES if gathered > values.size // MOST_GATHERED else max(self._bright - 1, 0)
         return RadialBackground(*out)
 
     def profile(self, frame: npt.ArrayLike) -> RadialBackground:

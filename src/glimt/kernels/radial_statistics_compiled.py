@@ -54,18 +54,24 @@ def _list_high(
 ) -> int:
     """Append the numbers of used pixels above ``low_max``, and of negative ones if told so; return the new length."""
     zero = values.dtype.type(0)
-    for start in range(0, values.size, GROUP):
-        some_values, some_bins = values[start : start + GROUP], bins[start : start + GROUP]
+    groups = values.size // GROUP
+    for g in range(groups):
+        start = g * GROUP
         found = np.uint8(0)
-        for i in range(some_values.size):
-            v = some_values[i]
-            found |= np.uint8((v > low_max) | (negative & (v < zero))) & np.uint8(some_bins[i] != none)
+        for i in range(GROUP):
+            v = values[start + i]
+            found |= np.uint8((v > low_max) | (negative & (v < zero))) & np.uint8(bins[start + i] != none)
         if found:
-            for i in range(some_values.size):
-                v = some_values[i]
-                if (v > low_max or (negative and v < zero)) and some_bins[i] != none:
-                    listed[n] = first + start + i
+            for i in range(start, start + GROUP):
+                v = values[i]
+                if (v > low_max or (negative and v < zero)) and bins[i] != none:
+                    listed[n] = first + i
                     n += 1
+    for i in range(groups * GROUP, values.size):
+        v = values[i]
+        if (v > low_max or (negative and v < zero)) and bins[i] != none:
+            listed[n] = first + i
+            n += 1
     return n
 
 

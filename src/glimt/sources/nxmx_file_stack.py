@@ -98,7 +98,7 @@ class StoredStack:
             self._single = dataset.ndim == 2
             self._compression = stored_compression(dataset)
             self._n_images = 1 if self._single else int(dataset.shape[0])
-            self._growing = not self._single and is_being_written(dataset.file)
+            self._growing = not self._single and is_being_written(dataset)
         except HDF5_ERRORS as error:
             raise DecodeError(f"{path} is damaged ({str(error)[:100]})", where=where) from None
         nbytes = int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
@@ -122,7 +122,7 @@ class StoredStack:
             return self._n_images
         dataset = self._open("")
         try:
-            dataset.id.refresh()
+            dataset.refresh()
             self._n_images = int(dataset.shape[0])
             return self._n_images
         except HDF5_ERRORS as error:

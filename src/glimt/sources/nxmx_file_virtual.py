@@ -94,8 +94,8 @@ class VirtualStack:
         if not self._dataset:
             _, self._dataset = find_object(self._files, self._path, self._name, where="")
         try:
-            if is_being_written(self._dataset.file):
-                self._dataset.id.refresh()
+            if is_being_written(self._dataset):
+                self._dataset.refresh()
             return int(self._dataset.shape[0])
         except HDF5_ERRORS as error:
             raise DecodeError(f"cannot be read any more ({str(error)[:100]})", where=self._path) from None

@@ -98,7 +98,6 @@ class ZmqSource:
         if kind == "sub":
             self._socket.setsockopt(zmq.SUBSCRIBE, topic)
         self._state = SourceState()
-        self._is_large = False
         self._is_bound = bind
         self._monitor = ConnectionMonitor(self._socket)
         try:
@@ -174,29 +173,24 @@ class ZmqSource:
 
         A message with more than `MAX_PARTS` parts is refused: counted in `state`, and gone.
         """
-        receive, option = self._socket.recv, self._socket.get
-        no_wait, more = int(zmq.DONTWAIT), int(zmq.RCVMORE)
+        receive, no_wait = self._socket.recv, int(zmq.DONTWAIT)
         messages: list[list[Any]] = []
         n_bytes = 0
         try:
             while len(messages) < limit:
-                if self._is_large:
-                    parts, size = self._receive_large()
-                else:
-                    part = receive(no_wait)
-                    parts, size = [part], len(part)
-                    while option(more):  # ZeroMQ delivers all parts or none: this does not wait
-                        part = receive(no_wait)
-                        if len(parts) < MAX_PARTS:
-                            parts.append(part)
-                            size += len(part)
-                        else:
-                            self._refuse()
-                            parts = []
-                            break
-                    if not parts:
-                        continue
-                    self._is_large = size >= LARGE_PART
+                # A frame knows whether more follow; asking the socket is slower than making a frame.
+                frame = receive(no_wait, copy=False)
+                size = len(frame)
+                parts: list[Any] = [frame if size >= LARGE_PART else frame.bytes]
+                while frame.more:  # ZeroMQ delivers all parts or none: this does not wait
+                    frame = receive(no_wait, copy=False)
+                    n_here = len(frame)
+                    size += n_here
+                    if len(parts) == MAX_PARTS:
+                        self._refuse()
+                        parts = []
+                        break
+                    parts.append(frame if n_here >= LARGE_PART else frame.bytes)
                 if parts:
                     messages.append(parts)
                     n_bytes += size
@@ -207,23 +201,6 @@ class ZmqSource:
             self._state.n_bytes += n_bytes
             self._state.last_message_ns = time.time_ns()
         return messages
-
-    def _receive_large(self) -> tuple[list[Any], int]:
-        """Return a message received without copies, its small parts as `bytes`; no parts if it was refused."""
-        frame = self._socket.recv(zmq.DONTWAIT, copy=False)
-        parts: list[Any] = []
-        size = 0
-        while True:
-            size += len(frame)
-            parts.append(frame if len(frame) >= LARGE_PART else frame.bytes)
-            if not frame.more:
-                break
-            frame = self._socket.recv(zmq.DONTWAIT, copy=False)
-            if len(parts) == MAX_PARTS:
-                self._refuse()
-                return [], 0
-        self._is_large = size >= LARGE_PART
-        return parts, size
 
     def _refuse(self) -> None:
         """Throw away the rest of a message that has too many parts."""

@@ -257,6 +257,19 @@ def test_a_new_process_sees_the_start_packets_first_and_they_are_no_new_delivery
         bench.finish()
 
 
+def test_the_start_packets_of_a_late_process_are_not_overwritten_by_what_came_after() -> None:
+    with scan("w0") as bench:
+        bench.offer(PacketKind.START)
+        bench.work("w0")
+        bench.acknowledge("w0")
+        for _ in range(3):
+            bench.offer()
+        bench.kill("w0")
+        bench.dispatch.connect("w0")  # the bench compares every frame that is sent with what it was
+        bench.inbox["w0"].clear()
+        bench.finish()
+
+
 def test_frames_that_a_users_object_keeps_stay_until_its_process_is_gone() -> None:
     with scan() as bench:
         bench.offer()

@@ -187,3 +187,32 @@ def test_arguments_that_make_no_sense_are_named(arguments: dict[str, Any], told:
 def test_a_frame_of_another_kind_is_refused(frame: npt.NDArray[Any]) -> None:
     with pytest.raises(UsageError, match="the frame has"):
         StrongPixelFinder(SHAPE).find(frame)
+
+
+@pytest.mark.parametrize("threshold", THRESHOLDS)
+@pytest.mark.parametrize("mean", [20, 1200, 1320, 1500, 9000])
+def test_bright_pixels_on_any_background_are_the_plain_ones(threshold: Any, mean: int) -> None:
+    random = np.random.default_rng(mean)
+    frame = random.integers(mean - 5, mean + 5, SHAPE)
+    frame[10:14, 20:24] = 60_000
+    frame[40:42, 50] = mean * 3
+    finder, plain = (StrongPixelFinder(SHAPE, threshold=threshold, compiled=which) for which in (True, False))
+    expected = plain.find(frame.astype(np.uint16))
+    assert expected.size >= 4
+    np.testing.assert_array_equal(finder.find(frame.astype(np.uint16)), expected)
+
+
+@pytest.mark.parametrize("threshold", THRESHOLDS)
+def test_a_saturated_core_is_a_hole_in_its_spot(threshold: Any) -> None:
+    slow, fast = np.ogrid[: SHAPE[0], : SHAPE[1]]
+    bump = 3000 * np.exp(-((slow - 40) ** 2 + (fast - 40) ** 2) / 60)
+    frame = (_frame() + np.random.default_rng(1).poisson(bump)).astype(np.uint16)
+    finder, plain = (
+        StrongPixelFinder(SHAPE, threshold=threshold, trusted_range=(0, 2500), compiled=which)
+        for which in (True, False)
+    )
+    assert _quick_status(finder, frame) == OK
+    expected = plain.find(frame)
+    np.testing.assert_array_equal(finder.find(frame), expected)
+    assert expected.size > 9
+    assert (frame > 2500).sum() > 3

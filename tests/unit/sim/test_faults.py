@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from list_transport import ListTransport
 
 from glimt.codecs import dectris_v1
 from glimt.codecs.protocol import PacketKind
@@ -19,7 +20,6 @@ from glimt.sim.faults import Choice, Faults, garbage, truncated
 from glimt.sim.plan import SimulationPlan
 from glimt.sim.report import SeriesReport, SimulationReport
 from glimt.sim.simulation import Simulation
-from list_transport import ListTransport
 
 START, DATA, END = PacketKind.START, PacketKind.DATA, PacketKind.END
 

@@ -6,9 +6,9 @@ import threading
 import time
 import uuid
 from collections.abc import Iterable
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from glimt import __version__
 from glimt.app.live.health import describe_health, describe_scan
 from glimt.model.errors import UsageError
 from glimt.model.trigger_map import TriggerMap
@@ -170,7 +170,7 @@ class Control:
             "ingesters": [ingester],
             "workers": workers,
             "reducer": reducer,
-            "controller_version": f"glimt {version('glimt')}",
+            "controller_version": f"glimt {__version__}",
             "parameters_version": {name: self._version(name) for name in run.parameters.values},
             "parameters_hash": run.parameters.content_hash,
         }
@@ -180,7 +180,7 @@ class Control:
         return {
             "service_uuid": self._uuid(role),
             "mapping_uuid": self._run.report.get("scan_id") or None,
-            "dranspose_version": f"glimt {version('glimt')}",
+            "dranspose_version": f"glimt {__version__}",
             "mapreduce_version": None,
             "parameters_hash": state.get("parameters_hash", self._run.parameters.content_hash),
             "processed_events": state.get("n_events", state.get("n_results", state.get("n_finished", 0))),

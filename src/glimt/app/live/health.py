@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 import shutil
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from glimt import __version__
 from glimt.app.bad_sample import sample_message
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def describe_health(run: LiveEngine) -> Health:
     reducer = run.roles["reducer"]
     health: Health = {
         "name": run.beamline.name,
-        "version": version("glimt"),
+        "version": __version__,
         "state": _state(run),
         "reason": report.get("output_problem") or report.get("problem") or run.problem,
         "mode": run.beamline.events.mode,

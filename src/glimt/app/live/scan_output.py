@@ -7,9 +7,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from importlib.metadata import version
 from typing import Any
 
+from glimt import __version__
 from glimt.app.beamline import Output
 from glimt.model.errors import StoreError
 from glimt.stores.publish_file import write_publish_file
@@ -72,4 +72,4 @@ def account_tree(scan_id: str, account: dict[str, Any], data: dict[str, bytes]) 
         kept = {key: value for key, value in counts.items() if not isinstance(value, dict | list)}
         ledger[stream] = kept | {"dropped": dict(counts.get("dropped", {}))}
     values = {name: value.decode("utf-8", errors="replace") for name, value in data.items() if len(value) < 65536}
-    return {"scan_id": scan_id, "version": version("glimt"), "ledger": ledger, "parameters": values}
+    return {"scan_id": scan_id, "version": __version__, "ledger": ledger, "parameters": values}
