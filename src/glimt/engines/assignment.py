@@ -327,6 +327,15 @@ class Assignment(Generic[E]):
         """Deliveries no worker has at the moment."""
         return self._routes.n_waiting
 
+    def settled_runs(self) -> list[tuple[int, int]]:
+        """Return the serials that are acknowledged or void, as runs (first, behind the last)."""
+        runs, first = [], 0
+        for serial in (*sorted(self._book.open), self._book.next_serial):
+            if serial > first:
+                runs.append((first, serial))
+            first = serial + 1
+        return runs
+
     @property
     def held_bytes(self) -> int:
         """What unfinished events occupy [bytes]."""

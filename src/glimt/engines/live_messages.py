@@ -148,6 +148,27 @@ class Void(msgspec.Struct, tag="void", frozen=True):
     serials: list[int]
 
 
+class Settled(msgspec.Struct, tag="settled", frozen=True):
+    """To a new reducer process: nothing comes for these serials any more, what the journal does not have is lost.
+
+    Attributes
+    ----------
+    scan : int
+        The scan.
+    runs : list of (int, int)
+        First, and behind the last.
+    """
+
+    scan: int
+    runs: list[tuple[int, int]]
+
+
+class ScanClosed(msgspec.Struct, tag="scan_closed", frozen=True):
+    """The ingester knows that the scan has ended: its journal is not needed any more."""
+
+    scan_id: str
+
+
 class ScanEnd(msgspec.Struct, tag="scan_end", frozen=True):
     """Every serial of the scan was acknowledged or is void: run ``finish``, write the output file.
 
@@ -259,7 +280,7 @@ class Alive(msgspec.Struct, tag="alive", frozen=True):
 
 ToWorker = Welcome | ReducerAt | ScanStart | Values | Finish | Quit
 FromWorker = Hello | Credit | Acknowledged | Finished
-ToReducer = Hello | ScanStart | Values | Void | ScanEnd | Quit
+ToReducer = Hello | ScanStart | Values | Void | Settled | ScanEnd | ScanClosed | Quit
 FromReducer = Acknowledged | ScanEnded
 ToIngester = BeginScan | StopScan | SetValues | SlotDown | ReducerAt | Quit
 ToControl = Hello | Report | Beat

@@ -87,6 +87,7 @@ class ScanDispatch:
         self._sent: dict[int, _Sent] = {}
         self._n_messages = 0
         self._kept: dict[str, list[QueuedEvent]] = {}
+        self._primers: list[QueuedEvent] = []
         self.latencies_ns: deque[int] = deque(maxlen=_LATENCIES)
         self._version = 0
 
@@ -126,6 +127,9 @@ class ScanDispatch:
         self.n_offered += 1
         self.last_offered = event.event_number
         whom = recipients if recipients is not None else ALL if is_start or is_end else ANY
+        if is_start:  # processes to come are shown it, long after it is reduced
+            self._queue.keep(event)
+            self._primers.append(event)
         self._assignment.offer(event, n_bytes=event.n_bytes, recipients=whom, primer=is_start)
 
     def use(self, version: int) -> None:
@@ -171,16 +175,23 @@ class ScanDispatch:
         if max_events:
             self._assignment.credit(slot, max_events, max_bytes)
 
-    def acknowledge(self, message: int, failed: Sequence[int], *, keeps_frames: bool) -> None:
-        """Note that the reducer has what became of a message; ``failed`` are the serials that failed."""
+    def acknowledge(self, message: int, failed: Sequence[int], *, keeps_frames: bool) -> list[int]:
+        """Note that the reducer has what became of a message; ``failed`` are the serials that failed.
+
+        Returns
+        -------
+        list of int
+            The serials of the message; empty if no worker has it.
+        """
         sent = self._sent.pop(message, None)
         if sent is None:
-            return
+            return []
         if keeps_frames:
             self._kept.setdefault(sent.slot, []).extend(sent.events)
             for event in sent.events:
                 self._queue.keep(event)
         self._assignment.acknowledge(sent.serials, failed)
+        return sent.serials
 
     # Messages -----------------------------------------------------------------------------------------------
 
@@ -212,6 +223,10 @@ class ScanDispatch:
         self, number: int, version: int, run: Sequence[tuple[int, QueuedEvent]], *, is_primer: bool = False
     ) -> list[Any]:
         return pack_block(self.scan, number, version, run, is_primer=is_primer)
+
+    def settled_runs(self) -> list[tuple[int, int]]:
+        """Return the serials that are acknowledged or void, as runs (first, behind the last)."""
+        return self._assignment.settled_runs()
 
     # The account --------------------------------------------------------------------------------------------
 
@@ -264,6 +279,8 @@ class ScanDispatch:
         return {str(q): found[int(q * len(found))] * 1e-9 for q in _QUANTILES} if found else {}
 
     def close(self) -> None:
-        """Free what users' objects still hold: the scan is over, their process has made them anew."""
+        """Free the start packets, and what users' objects still hold: the scan is over, they are made anew."""
         for slot in list(self._kept):
             self._forget(slot)
+        while self._primers:
+            self._queue.give_back(self._primers.pop())
