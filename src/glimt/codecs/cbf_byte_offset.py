@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from numba.extending import register_jitable
 
-from glimt.codecs.pixels.compiling import compiled
+from glimt.model.compiled_code import compiled
 
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 Pixels: TypeAlias = npt.NDArray[Any]

@@ -6,6 +6,7 @@ import os
 import socket as network
 import time
 import uuid
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import zmq
@@ -76,6 +77,7 @@ class Ingester:
         self._dispatch: ScanDispatch | None = None
         self._last_figures: dict[str, Any] = {}
         self._account = ScanAccount(self._ledgers)
+        self._slots = dict(role.slots)  # without those that have no process any more
         self._next_scan = role.first_scan
         self._scan_id = ""
         self._data, self._version = dict(role.data), role.version
@@ -93,7 +95,7 @@ class Ingester:
         self._workers = WorkerLinks(
             self._workers_socket,
             token=role.token,
-            slots=role.slots,
+            slots=self._slots,
             welcome=Welcome(
                 names, types, *(("", 0) if self._memory is None else (self._memory.path, self._memory.n_bytes))
             ),
@@ -156,7 +158,7 @@ class Ingester:
         self._reducer.register(self._poller)
 
     def _patience_ms(self) -> int:
-        if self._intake.n_ready and self._has_room():
+        if self._intake.n_ready and not self._full_since:
             return 0
         return _IDLE_TICK_MS if self._dispatch is None else _TICK_MS
 
@@ -221,7 +223,7 @@ class Ingester:
         self._dispatch = dispatch = ScanDispatch(
             self._next_scan,
             scan_id,
-            slots=self._role.slots,
+            slots=self._slots,
             ledgers=self._ledgers,
             queue=self._queue,
             send=self._workers.send,
@@ -284,7 +286,9 @@ class Ingester:
             case Credit() if message.scan == dispatch.scan:
                 dispatch.credit(slot, message.max_events, message.max_bytes, message.done)
             case Acknowledged():
-                dispatch.acknowledge(message.block, message.failed, keeps_frames=message.keeps_frames)
+                serials = dispatch.acknowledge(message.block, message.failed, keeps_frames=message.keeps_frames)
+                if serials and self._reducer.is_replaced:  # the one before may have said it, and kept no journal
+                    self._reducer.void(serials)
             case Finished() if self._finishing is not None and message.scan == dispatch.scan:
                 self._finishing.discard(slot)
 
@@ -303,6 +307,7 @@ class Ingester:
                 self._output_problem = message.problem
                 self._reported_at = 0.0
                 if not message.problem:
+                    self._reducer.close_scan(self._dispatch.scan_id)
                     self._end_scan(time.time_ns())
 
     def _hear_control(self) -> None:
@@ -322,16 +327,25 @@ class Ingester:
             case SetValues():
                 self._set_values(message)
             case SlotDown():
-                if self._workers.is_from(message.slot, message.process_id, message.host) or message.process_id < 0:
-                    self._lose(message.slot, was_killed=message.was_killed)
-                if message.retired and self._dispatch is not None:
-                    self._dispatch.retire(message.slot)
+                self._take_down(message)
             case ReducerAt():
-                self._reducer.connect(message.address, self._dispatch is not None)
+                self._reducer.connect(message.address, [] if self._dispatch is None else self._dispatch.settled_runs())
                 self._workers.use_reducer(message.address)
             case Quit():
                 self._quitting = True
         self._reported_at = 0.0
+
+    def _take_down(self, message: SlotDown) -> None:
+        """Note the death of a process, unless another has its place; one that is not known says hello again."""
+        slot = message.slot
+        if slot not in self._slots:
+            return
+        if message.retired or self._workers.is_from(slot, message.process_id, message.host):
+            self._lose(slot, was_killed=message.was_killed)
+        if message.retired:
+            del self._slots[slot]  # in the scans to come, too: nothing must wait for it
+            if self._dispatch is not None:
+                self._dispatch.retire(slot)
 
     def _begin_mapped(self, message: BeginScan) -> None:
         self._problem = ""
@@ -339,7 +353,7 @@ class Ingester:
             trigger_map = TriggerMap.from_json(message.trigger_map, all_wrap=message.all_wrap)
             if self._dispatch is not None:
                 raise UsageError("a scan is running; stop it first (POST /api/v1/stop)")
-            self._intake.begin(trigger_map, list(self._role.slots.values()), time.time_ns())
+            self._intake.begin(trigger_map, list(self._slots.values()), time.time_ns())
         except UsageError as error:  # control has checked it: only a race leads here
             self._problem = str(error)
             return
@@ -371,7 +385,8 @@ class Ingester:
         pause = IDLE_REPORT_S if self._dispatch is None else REPORT_S
         if now - self._reported_at >= pause:
             self._reported_at = now
-            self._control.send(encode(Report(self.state())), zmq.NOBLOCK)
+            with suppress(zmq.Again):  # nobody has listened for minutes: the next report says it all
+                self._control.send(encode(Report(self.state())), zmq.NOBLOCK)
 
     def state(self) -> dict[str, Any]:
         """Return everything that the control process shows, as plain values."""
@@ -459,10 +474,6 @@ def _bind_workers(context: zmq.Context[Any], role: IngesterRole) -> zmq.Socket[b
         notice_vanished_peers(socket)
     socket.bind(role.address)
     return socket
-
-
-def _welcome(names: list[str], types: list[str], memory: FrameMemory | None) -> Welcome:
-    return Welcome(names, types, *(("", 0) if memory is None else (memory.path, memory.n_bytes)))
 
 
 def run_ingester(role: IngesterRole) -> None:

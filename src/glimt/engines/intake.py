@@ -20,7 +20,7 @@ READ_MESSAGES = 256
 """Most messages taken from a source at a time: other sources, workers and the operator must be heard, too."""
 READ_BYTES = 16 << 20
 """Most that is taken at a time, going by what came before [bytes]: it does not count for the queue yet."""
-_EARLY_ITEMS = 1024
+_EARLY_ITEMS, _EARLY_BYTES = 1024, 64 << 20
 _KEPT_BAD = 4
 
 
@@ -80,6 +80,7 @@ class StreamInput:
     start_frames: Sequence[Any] | None = None
     # Explicit mode, while no scan runs: what has come of a series that began after the last scan.
     early: deque[StreamItem] = field(default_factory=deque)
+    early_bytes: int = 0
     leaves_out: bool = False
     read_limit: int = 1  # messages to be taken next time
 
@@ -121,6 +122,8 @@ class Intake:
         self.trigger_map: TriggerMap | None = None
         self.builder: EventBuilder | None = make_builder(None) if automatic else None
         self._events: deque[BuiltEvent] = deque()
+        self._is_held_up = False
+        self._ticked_ns = 0
 
     @property
     def names(self) -> list[str]:
@@ -187,8 +190,10 @@ class Intake:
             if item.kind is PacketKind.START:
                 self._drop_early(stream)
                 stream.early.append(item)
-            elif stream.early and len(stream.early) < _EARLY_ITEMS:
+                stream.early_bytes = item.n_bytes
+            elif 0 < len(stream.early) < _EARLY_ITEMS and stream.early_bytes + item.n_bytes <= _EARLY_BYTES:
                 stream.early.append(item)
+                stream.early_bytes += item.n_bytes
             else:
                 self._drop_early(stream)
                 _drop(stream, item, "no_scan")
@@ -198,10 +203,16 @@ class Intake:
             _drop(stream, stream.early.popleft(), "no_scan")
 
     def tick(self, now_ns: int) -> None:
-        """Give up what is late; to be called several times a second."""
+        """Give up what is late; to be called several times a second.
+
+        While events wait for room no stream is read: what is not there then is not late.
+        """
         if self.builder is not None:
+            if self._is_held_up:
+                self.builder.hold_up(max(0, now_ns - self._ticked_ns))
             self.builder.tick(now_ns)
             self._events.extend(self.builder.ready())
+        self._is_held_up, self._ticked_ns = bool(self._events), now_ns
 
     def peek(self) -> BuiltEvent | None:
         """Return the next complete event, ``None`` if there is none."""
@@ -210,6 +221,7 @@ class Intake:
     def pop(self) -> None:
         """Remove the event that `peek` returned."""
         self._events.popleft()
+        self._is_held_up = self._is_held_up and bool(self._events)
 
     @property
     def n_ready(self) -> int:

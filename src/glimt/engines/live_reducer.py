@@ -19,9 +19,11 @@ from glimt.engines.live_messages import (
     Acknowledged,
     Hello,
     Quit,
+    ScanClosed,
     ScanEnd,
     ScanEnded,
     ScanStart,
+    Settled,
     Values,
     Void,
     decode_to_reducer,
@@ -97,6 +99,7 @@ class LiveReducer:
         self._early: list[tuple[bytes, list[bytes]]] = []
         self._ending: ScanEnd | None = None
         self._finished = False
+        self._ended = -1
         self._output_problem = ""
         self._retry_at = 0.0
         self._peers: dict[bytes, str] = {}
@@ -176,12 +179,34 @@ class LiveReducer:
                 self._scan.add_version(message.version, message.data)
             case Void() if self._scan is not None and message.scan == self._scan.scan:
                 self._scan.void(message.serials)
+            case Settled() if self._scan is not None and message.scan == self._scan.scan:
+                self._take_settled(self._scan, message.runs)
+            case ScanClosed():
+                self._close_scan(message.scan_id)
+            case ScanEnd() if message.scan == self._ended:
+                self._answer(ScanEnded(message.scan))
             case ScanEnd():
                 self._finished = self._finished and self._ending is not None and self._ending.scan == message.scan
                 self._ending, self._retry_at = message, 0.0
             case Quit():
                 return False
         return True
+
+    def _take_settled(self, scan: ScanReduction, runs: list[tuple[int, int]]) -> None:
+        n_lost = scan.settle(runs)
+        if n_lost:
+            self._heart.remark(
+                f"the reducer is back without {n_lost:,} deliveries of scan {scan.scan} that were finished before: "
+                f"{scan.problem or 'its journal does not have them'}. The results of this scan are incomplete "
+                "(unless all of those had been dropped)"
+            )
+
+    def _close_scan(self, scan_id: str) -> None:
+        """Forget the journal of a scan that has ended; if the process that ended it has died, of that one."""
+        if self._scan is not None and self._scan.scan_id == scan_id:
+            self._scan.end()
+        else:
+            self._role.open_log(scan_id).discard()
 
     def _start_scan(self, message: ScanStart) -> None:
         if self._scan is not None:
@@ -241,9 +266,8 @@ class LiveReducer:
             if self._output_problem:
                 self._heart.remark("the output file is written now")
         self._output_problem = ""
-        scan.end()
-        self._ending = None
-        self._answer(ScanEnded(ending.scan))
+        self._ending, self._ended = None, ending.scan
+        self._answer(ScanEnded(ending.scan))  # the journal stays until the ingester says that it knows
 
     def _answer(self, message: ScanEnded) -> None:
         self._heart.beat_now()

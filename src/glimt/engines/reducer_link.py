@@ -7,7 +7,7 @@ from typing import Any
 
 import zmq
 
-from glimt.engines.live_messages import Quit, ScanEnd, ScanStart, Values, Void, encode
+from glimt.engines.live_messages import Quit, ScanClosed, ScanEnd, ScanStart, Settled, Values, Void, encode
 from glimt.engines.run_keys import RunKeys
 
 
@@ -27,6 +27,8 @@ class ReducerLink:
     ----------
     socket : zmq.Socket or None
         To be polled, once it is registered; ``None`` before the reducer is there.
+    is_replaced : bool
+        The process is not the one that the scan began with.
     """
 
     def __init__(self, context: zmq.Context[Any], hello: bytes, keys: RunKeys) -> None:
@@ -35,11 +37,23 @@ class ReducerLink:
         self._hello = hello
         self.socket: zmq.Socket[bytes] | None = None
         self._registered: zmq.Socket[bytes] | None = None
+        # What a new process is told. Void serials are not among it: there may be any number of them.
         self._told: list[bytes] = []
+        self._ending: bytes | None = None
         self._scan = -1
+        self.is_replaced = False
 
-    def connect(self, address: str, is_running: bool) -> None:
-        """Use the reducer at this address; it is told about the scan that runs, if one does."""
+    def connect(self, address: str, settled: list[tuple[int, int]]) -> None:
+        """Use the reducer at this address; it is told about the scan that runs, or ended last.
+
+        Parameters
+        ----------
+        address : str
+            Where it is.
+        settled : list of (int, int)
+            Serials of the scan that runs for which nothing comes any more: first, and behind the last.
+        """
+        self.is_replaced = self.socket is not None
         if self.socket is not None and self.socket is not self._registered:
             self.socket.close(linger=0)
         self.socket = self._context.socket(zmq.DEALER)
@@ -48,9 +62,12 @@ class ReducerLink:
         self._keys.join(self.socket)
         self.socket.connect(address)
         self.socket.send(self._hello)
-        if is_running:
-            for message in self._told:
-                self.socket.send(message)
+        for message in self._told:
+            self.socket.send(message)
+        if settled:
+            self.socket.send(encode(Settled(self._scan, settled)))
+        if self._ending is not None:
+            self.socket.send(self._ending)
 
     def register(self, poller: zmq.Poller) -> None:
         """Let a poller wait for the newest connection, if it does not yet."""
@@ -73,7 +90,7 @@ class ReducerLink:
     def begin_scan(self, start: ScanStart) -> None:
         """Tell that a scan begins."""
         self._scan = start.scan
-        self._told = []
+        self._told, self._ending, self.is_replaced = [], None, False
         self._tell(encode(start))
 
     def add_version(self, values: Values) -> None:
@@ -82,11 +99,19 @@ class ReducerLink:
 
     def void(self, serials: list[int]) -> None:
         """Tell serials that will never have a result."""
-        self._tell(encode(Void(self._scan, serials)))
+        if self.socket is not None:  # otherwise it is told what is settled when it comes
+            self.socket.send(encode(Void(self._scan, serials)))
 
     def end_scan(self, scan: int, n_serials: int, account: dict[str, Any], *, give_up: bool = False) -> None:
         """Tell that there is no more; ``give_up`` an output that cannot be written."""
-        self._tell(encode(ScanEnd(scan, n_serials, account, give_up)))
+        self._ending = encode(ScanEnd(scan, n_serials, account, give_up))
+        if self.socket is not None:
+            self.socket.send(self._ending)
+
+    def close_scan(self, scan_id: str) -> None:
+        """Tell that the end of the scan is known here; a process that comes later has to tidy up for one that died."""
+        self._told, self._ending = [], None
+        self._tell(encode(ScanClosed(scan_id)))
 
     def _tell(self, message: bytes) -> None:
         self._told.append(message)

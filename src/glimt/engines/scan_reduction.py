@@ -177,6 +177,13 @@ class ScanReduction:
         self._ready.extend(self._order.void(serials))
         self._go_on()
 
+    def settle(self, runs: Sequence[tuple[int, int]]) -> int:
+        """Do not wait for these serials, given as runs; return how many of them the log did not have."""
+        before = self._order.n_skipped
+        self._ready.extend(self._order.void(serial for run in runs for serial in range(*run)))
+        self._go_on()
+        return self._order.n_skipped - before
+
     def take(self, answer_to: bytes, head: ResultHead, parts: Sequence[bytes]) -> None:
         """Take results from a worker: the head, and the message that it was read from, without its mark."""
         if head.serials and max(head.serials) >= self._order.watermark:

@@ -21,7 +21,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from glimt.kernels.compiling import compiled
 from glimt.kernels.dispersion_rule import BIG_COUNT, DispersionRule
 from glimt.kernels.dispersion_sums_compiled import (
     OK,
@@ -33,6 +32,7 @@ from glimt.kernels.dispersion_sums_compiled import (
     stands_out,
     sum_around,
 )
+from glimt.model.compiled_code import compiled
 
 Array = npt.NDArray[Any]
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from glimt.kernels.compiling import compiled
 from glimt.kernels.dispersion_rule import BIG_COUNT, DispersionRule
 from glimt.kernels.dispersion_sums_compiled import OK, TOO_MANY, add_columns, is_dispersed, pick_flagged, stands_out
+from glimt.model.compiled_code import compiled
 
 Array = npt.NDArray[Any]
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from glimt.kernels.compiling import compiled
 from glimt.kernels.dispersion_rule import BIG_COUNT, DispersionRule
 from glimt.kernels.dispersion_sums_compiled import OK, TOO_MANY
+from glimt.model.compiled_code import compiled
 
 Array = npt.NDArray[Any]
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from glimt.kernels.compiling import compiled
+from glimt.model.compiled_code import compiled
 
 Array = npt.NDArray[Any]
 

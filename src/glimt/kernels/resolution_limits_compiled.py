@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from glimt.kernels.compiling import compiled
 from glimt.kernels.resolution_limits_plain import E_CUTOFF, FEW, UNDEFINED
+from glimt.model.compiled_code import compiled
 
 Array = npt.NDArray[Any]
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from glimt.kernels.compiling import compiled
 from glimt.kernels.ring_integration_compiled import Box, Radii, integrate_ring
+from glimt.model.compiled_code import compiled
 
 Array = npt.NDArray[Any]
 

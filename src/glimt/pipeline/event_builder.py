@@ -106,6 +106,7 @@ class EventBuilder:
         self._order: list[int] = []
         self._ready: list[BuiltEvent] = []
         self._first_end_ns: int | None = None
+        self._held_up_ns = 0
         self.is_ended = False
         self.n_delivered = self.n_incomplete = self.n_missed = 0
 
@@ -135,6 +136,7 @@ class EventBuilder:
         """Take items of one stream, in the order in which `LiveStream` gave them."""
         if not items:
             return
+        now_ns -= self._held_up_ns
         state = self._states[stream_index]
         state.last_ns = now_ns
         if self._clock is not None:
@@ -159,12 +161,17 @@ class EventBuilder:
         if self.is_ended or late_ns is None:
             return
         if self._clock is not None:
-            self._take_matches(self._clock.settle(now_ns - late_ns // 2), now_ns)
+            self._take_matches(self._clock.settle(now_ns - late_ns // 2), now_ns - self._held_up_ns)
+        now_ns -= self._held_up_ns
         if self._first_end_ns is not None:
             for state in self._required:
                 if not state.has_ended and now_ns - max(self._first_end_ns, state.last_ns) >= late_ns:
                     state.has_ended = True
         self._advance(now_ns)
+
+    def hold_up(self, duration_ns: int) -> None:
+        """Note that no stream could be read for so long [ns]: nothing is late because of that."""
+        self._held_up_ns += duration_ns
 
     def stop(self, now_ns: int, *, deliver_waiting: bool = True) -> None:
         """End the scan now.
@@ -174,7 +181,7 @@ class EventBuilder:
         """
         if self.is_ended:
             return
-        self._advance(now_ns)
+        self._advance(now_ns - self._held_up_ns)
         if self._clock is not None:
             for match in self._clock.drain():
                 state = self._states[match.stream_index]

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from glimt.codecs.pixels import lz4_functions
-from glimt.codecs.pixels.compiling import compiled
 from glimt.codecs.pixels.decode import unpack
 from glimt.codecs.pixels.encode import pack
 from glimt.codecs.pixels.framing import Layout
 from glimt.codecs.pixels.lz4_block import compress_block, decompress_block
+from glimt.model.compiled_code import compiled
 from glimt.model.errors import DecodeError
 
 FRAME = np.random.default_rng(5).poisson(0.9, (60, 50)).astype(np.uint16)

@@ -207,7 +207,7 @@ def test_start_and_end_go_to_every_worker_and_are_counted_once() -> None:
 
 def test_an_event_is_kept_until_all_its_copies_are_acknowledged() -> None:
     with scan() as bench:
-        bench.offer(PacketKind.START)
+        bench.offer(PacketKind.END)
         bench.work("w0")
         bench.work("w1")
         bench.acknowledge("w0")

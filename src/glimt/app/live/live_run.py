@@ -137,7 +137,7 @@ class LiveRun:
             prepare=self._prepare,
             open_intake=OpenIntake(self.beamline),
             open_spill=OpenSpill(self.beamline.output.spill_folder, streams),
-            slots=self.slots,
+            slots={slot: tags for slot, tags in self.slots.items() if not self.roles[slot].is_retired},
             queue_bytes=self.beamline.queue_bytes,
             share_memory=self.placement.shares_memory,
             data=self.parameters.data(),

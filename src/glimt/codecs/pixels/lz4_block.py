@@ -19,7 +19,7 @@ from numba import types
 from numba.extending import register_jitable
 from numba.np.numpy_support import carray
 
-from glimt.codecs.pixels.compiling import compiled_address
+from glimt.model.compiled_code import compiled_address
 
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 Integer: TypeAlias = int | np.int64

@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from numba.extending import register_jitable
 
-from glimt.codecs.pixels.compiling import compiled
 from glimt.codecs.pixels.status import OK
 from glimt.codecs.pixels.unpack_blocks import next_block, unshuffle_block
+from glimt.model.compiled_code import compiled
 
 Planes: TypeAlias = npt.NDArray[np.uint8] | npt.NDArray[np.uint64]
 

@@ -10,8 +10,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, register_jitable
 
-from glimt.codecs.pixels.compiling import compiled
 from glimt.codecs.pixels.lz4_call import call_lz4
+from glimt.model.compiled_code import compiled
 
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 

@@ -19,9 +19,9 @@ from numba import types
 from numba.extending import intrinsic, register_jitable
 
 from glimt.codecs.pixels.bit_transpose import has_transpose, transposed_column
-from glimt.codecs.pixels.compiling import compiled
 from glimt.codecs.pixels.lz4_call import call_lz4
 from glimt.codecs.pixels.status import CUT, DAMAGED, LENGTH, OK
+from glimt.model.compiled_code import compiled
 
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 
