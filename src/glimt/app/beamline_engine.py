@@ -11,6 +11,7 @@ from glimt.app.written import ByteCount
 
 EngineKind = Literal["inline", "local", "dask", "slurm"]
 MAX_WORKERS = 1024
+NEEDS_EXTRA = "workers on a cluster need more packages: pip install 'glimt[cluster]'"
 
 _USE = (
     r"\A(inline:|local:[0-9]{0,4}|dask://(\[[0-9a-fA-F:]+\]|[A-Za-z0-9_.-]+):[0-9]{1,5}|slurm:[A-Za-z0-9_.-]{0,64})\Z"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from glimt.app.beamline_engine import NEEDS_EXTRA
 from glimt.model.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from glimt.engines.dask_placement import DaskPlacement
 
 _CONNECT_S = 15.0
-MISSING = "workers on a cluster need more packages: pip install 'glimt[cluster]'"
 
 
 def place_on_dask(engine: Engine, log_folder: Path = Path("slurm-logs")) -> DaskPlacement:
@@ -38,7 +38,7 @@ def place_on_dask(engine: Engine, log_folder: Path = Path("slurm-logs")) -> Dask
     try:
         import distributed
     except ImportError:
-        raise UsageError(f'use = "{engine.use}": {MISSING}') from None
+        raise UsageError(f'use = "{engine.use}": {NEEDS_EXTRA}') from None
     logging.getLogger("distributed").setLevel(logging.WARNING)  # what matters of it is told by the supervisor
     if engine.kind == "slurm":
         from glimt.app.live.dask_slurm import place_on_slurm

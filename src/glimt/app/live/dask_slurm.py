@@ -12,7 +12,7 @@ import dask
 import distributed
 from distributed.utils import get_ip, get_ip_interface
 
-from glimt.app.live.dask_cluster import MISSING
+from glimt.app.beamline_engine import NEEDS_EXTRA
 from glimt.engines import dask_placement
 from glimt.engines.dask_placement import SLOT_RESOURCE, DaskPlacement
 from glimt.model.errors import UsageError
@@ -66,7 +66,7 @@ def place_on_slurm(engine: Engine, log_folder: Path) -> DaskPlacement:
             )
             opened.callback(_close, cluster)
         except ImportError:
-            raise UsageError(f'use = "{engine.use}": {MISSING}') from None
+            raise UsageError(f'use = "{engine.use}": {NEEDS_EXTRA}') from None
         except (OSError, RuntimeError, ValueError) as error:
             raise UsageError(f"no Dask scheduler can be started on {host}: {error}") from None
         # Not `scale`: a job that was cancelled or has reached its time limit is to be replaced.
