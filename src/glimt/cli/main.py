@@ -7,6 +7,7 @@ import sys
 
 import typer
 
+from glimt.cli.analyse import analyse
 from glimt.cli.convert import convert
 from glimt.cli.demo import demo
 from glimt.cli.doctor import doctor
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 app.command()(run)
 app.command()(replay)
+app.command()(analyse)
 app.command()(demo)
 app.command()(record)
 app.command()(convert)

@@ -23,10 +23,12 @@ class ProgressDisplay:
     ----------
     what : str
         The word in front, such as ``"replay"``.
+    things : str
+        What is counted.
     """
 
-    def __init__(self, what: str) -> None:
-        self._what = what
+    def __init__(self, what: str, *, things: str = "events") -> None:
+        self._what, self._things = what, things
         self._began = self._shown = time.monotonic()
         self._bar: Progress | None = None
         console = Console(stderr=True)
@@ -35,7 +37,7 @@ class ProgressDisplay:
                 SpinnerColumn(),
                 TextColumn("{task.description}"),
                 BarColumn(),
-                TextColumn("{task.fields[events]} events, {task.fields[rate]}/s"),
+                TextColumn(f"{{task.fields[events]}} {things}, {{task.fields[rate]}}/s"),
                 TimeElapsedColumn(),
                 TimeRemainingColumn(),
                 console=console,
@@ -54,7 +56,7 @@ class ProgressDisplay:
         elif now - self._shown >= _LINE_EVERY_S:
             self._shown = now
             part = "" if not fraction else f", {fraction:.0%}, {(now - self._began) * (1 / fraction - 1):.0f} s left"
-            print(f"{self._what}: {n_events:,} events, {_rate(rate)}/s{part}", file=sys.stderr, flush=True)
+            print(f"{self._what}: {n_events:,} {self._things}, {_rate(rate)}/s{part}", file=sys.stderr, flush=True)
 
     def __enter__(self) -> ProgressDisplay:
         self._began = self._shown = time.monotonic()

@@ -46,6 +46,7 @@ from glimt.model.trigger_map import TriggerMap
 from glimt.pipeline.scan_account import ScanAccount
 
 if TYPE_CHECKING:
+    from glimt.engines.event_block import QueuedEvent
     from glimt.pipeline.built_event import BuiltEvent
 
 REPORT_S = 0.1
@@ -73,6 +74,7 @@ class Ingester:
         self._ledgers = [stream.live.ledger for stream in self._intake.streams]
         self._memory = FrameMemory(role.queue_bytes) if role.share_memory else None
         self._queue = EventQueue(role.queue_bytes, self._memory, is_shared=role.share_memory)
+        self._kept: dict[str, list[QueuedEvent]] = {}  # of scans before, as long as a process holds frames of them
         self._spill: Any = None
         self._dispatch: ScanDispatch | None = None
         self._last_figures: dict[str, Any] = {}
@@ -256,7 +258,8 @@ class Ingester:
         """Forget the scan: workers and reducer have finished it."""
         if self._dispatch is not None:
             self._last_figures = self._figures(self._dispatch) | {"ended_ns": now_ns}
-            self._dispatch.close()
+            for slot, events in self._dispatch.close().items():
+                self._kept.setdefault(slot, []).extend(events)
         self._dispatch, self._finishing, self._ending_sent, self._output_problem = None, None, False, ""
         if self._spill is not None:
             self._spill.close()
@@ -276,7 +279,7 @@ class Ingester:
         dispatch = self._dispatch
         for slot in self._workers.newcomers():
             self._workers.join_scan(slot)
-            if dispatch is not None:
+            if dispatch is not None and self._finishing is None:
                 dispatch.connect(slot)
         if dispatch is not None:
             dispatch.settle()
@@ -295,6 +298,8 @@ class Ingester:
     def _lose(self, slot: str, *, was_killed: bool = False) -> None:
         """Note that the process of a slot is gone."""
         self._workers.forget(slot)
+        for event in self._kept.pop(slot, ()):
+            self._queue.give_back(event)
         if self._finishing is not None:
             self._finishing.discard(slot)
         if self._dispatch is not None:

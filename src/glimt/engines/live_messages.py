@@ -148,7 +148,7 @@ class Void(msgspec.Struct, tag="void", frozen=True):
     serials: list[int]
 
 
-class Settled(msgspec.Struct, tag="settled", frozen=True):
+class SettledRuns(msgspec.Struct, tag="settled_runs", frozen=True):
     """To a new reducer process: nothing comes for these serials any more, what the journal does not have is lost.
 
     Attributes
@@ -280,7 +280,7 @@ class Alive(msgspec.Struct, tag="alive", frozen=True):
 
 ToWorker = Welcome | ReducerAt | ScanStart | Values | Finish | Quit
 FromWorker = Hello | Credit | Acknowledged | Finished
-ToReducer = Hello | ScanStart | Values | Void | Settled | ScanEnd | ScanClosed | Quit
+ToReducer = Hello | ScanStart | Values | Void | SettledRuns | ScanEnd | ScanClosed | Quit
 FromReducer = Acknowledged | ScanEnded
 ToIngester = BeginScan | StopScan | SetValues | SlotDown | ReducerAt | Quit
 ToControl = Hello | Report | Beat

@@ -23,7 +23,7 @@ from glimt.engines.live_messages import (
     ScanEnd,
     ScanEnded,
     ScanStart,
-    Settled,
+    SettledRuns,
     Values,
     Void,
     decode_to_reducer,
@@ -179,7 +179,7 @@ class LiveReducer:
                 self._scan.add_version(message.version, message.data)
             case Void() if self._scan is not None and message.scan == self._scan.scan:
                 self._scan.void(message.serials)
-            case Settled() if self._scan is not None and message.scan == self._scan.scan:
+            case SettledRuns() if self._scan is not None and message.scan == self._scan.scan:
                 self._take_settled(self._scan, message.runs)
             case ScanClosed():
                 self._close_scan(message.scan_id)

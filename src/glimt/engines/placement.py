@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from glimt.engines.parent import ParentWatch
 from glimt.engines.run_keys import NO_KEYS
 from glimt.model.errors import GlimtError, UserCodeError
 
@@ -104,7 +105,7 @@ class LocalPlacement:
 
     def start(self, name: str, run: Callable[[Any], None], role: Any) -> LocalRole:
         """Start a process."""
-        return LocalRole(name, run, role)
+        return LocalRole(name, run, role, self._folder)
 
     def close(self) -> None:
         """Remove the folder."""
@@ -122,9 +123,11 @@ class LocalRole:
         What it does, given ``role``.
     role : object
         Picklable.
+    folder : Path, optional
+        What it removes if the process that started it was killed before it could do that.
     """
 
-    def __init__(self, name: str, run: Callable[[Any], None], role: Any) -> None:
+    def __init__(self, name: str, run: Callable[[Any], None], role: Any, folder: Path | None = None) -> None:
         self.name = name
         self.refusal = ""
         context = multiprocessing.get_context("spawn")
@@ -132,7 +135,7 @@ class LocalRole:
         # Spawned, not forked: threads of this process would not survive in the child, their locks would.
         # Not a daemon: a user's worker may have processes of its own.
         self._process: SpawnProcess = context.Process(
-            target=run_role, args=(run, role, refuse), name=name, daemon=False
+            target=run_role, args=(run, role, refuse, folder), name=name, daemon=False
         )
         self._process.start()
         refuse.close()
@@ -175,7 +178,7 @@ class LocalRole:
             self._process.close()
 
 
-def run_role(run: Callable[[Any], None], role: Any, refuse: Connection) -> None:
+def run_role(run: Callable[[Any], None], role: Any, refuse: Connection, folder: Path | None = None) -> None:
     """Be the process of a role; if it cannot do what it is for, say why and end."""
     # Ctrl-C and the end of a service are for the run, which tells its roles; a group signal must not end them first.
     # Not SIG_IGN, which programs that user code starts would inherit.
@@ -189,6 +192,9 @@ def run_role(run: Callable[[Any], None], role: Any, refuse: Connection) -> None:
             sys.stderr.write(f"{error.trace}\n")
         refuse.send_bytes(str(error).encode())
         sys.exit(1)
+    finally:
+        if folder is not None and ParentWatch().is_gone():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _leave_to_the_run(number: int, frame: object) -> None:

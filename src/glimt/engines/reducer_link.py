@@ -7,7 +7,7 @@ from typing import Any
 
 import zmq
 
-from glimt.engines.live_messages import Quit, ScanClosed, ScanEnd, ScanStart, Settled, Values, Void, encode
+from glimt.engines.live_messages import Quit, ScanClosed, ScanEnd, ScanStart, SettledRuns, Values, Void, encode
 from glimt.engines.run_keys import RunKeys
 
 
@@ -65,7 +65,7 @@ class ReducerLink:
         for message in self._told:
             self.socket.send(message)
         if settled:
-            self.socket.send(encode(Settled(self._scan, settled)))
+            self.socket.send(encode(SettledRuns(self._scan, settled)))
         if self._ending is not None:
             self.socket.send(self._ending)
 

@@ -278,9 +278,16 @@ class ScanDispatch:
         found = sorted(self.latencies_ns)
         return {str(q): found[int(q * len(found))] * 1e-9 for q in _QUANTILES} if found else {}
 
-    def close(self) -> None:
-        """Free the start packets, and what users' objects still hold: the scan is over, they are made anew."""
-        for slot in list(self._kept):
-            self._forget(slot)
+    def close(self) -> dict[str, list[QueuedEvent]]:
+        """Forget the start packets: the scan is over.
+
+        Returns
+        -------
+        dict of str to list
+            Events of which the process of a slot still holds frames, for which its ``context`` may be the place: they
+            are to be given back to the queue when that process is gone.
+        """
         while self._primers:
             self._queue.give_back(self._primers.pop())
+        kept, self._kept = self._kept, {}
+        return kept

@@ -213,6 +213,16 @@ class Supervisor:
         role.heard_at = time.monotonic()
         role.placed = self._placement.start(name, run, make())
 
+    def _start_again(self, name: str) -> None:
+        """Start a role while the run goes on: what is not possible now is tried again."""
+        try:
+            self._start(name)
+        except OSError as error:  # no memory or no process is left, or it was killed before it was given its role
+            role = self.roles[name]
+            role.last_death = f"{name} cannot be started at the moment: {error}"
+            role.restart_at = time.monotonic() + _LONGEST_PAUSE_S
+            self._on_remark(role.last_death)
+
     def _run(self) -> None:
         while True:
             poller = zmq.Poller()
@@ -279,7 +289,7 @@ class Supervisor:
         self.ingester_address = address
         names, self._unplaced = sorted(self._unplaced), set()
         for name in names:
-            self._start(name)
+            self._start_again(name)
 
     def _take_beat(self, name: str, beat: Beat) -> None:
         role = self.roles[name]
@@ -319,7 +329,7 @@ class Supervisor:
             if role.restart_at and now >= role.restart_at:
                 role.restart_at = 0.0
                 role.n_restarts += 1
-                self._start(name)
+                self._start_again(name)
 
     def _bury(self, name: str, role: RoleState, now: float, death: str) -> None:
         assert role.placed is not None

@@ -150,7 +150,9 @@ class Bench:
         assert self.dispatch.is_idle
         assert self.queue.used_bytes == 0
         self.kept = {slot: [] for slot in self.inbox}
-        self.dispatch.close()
+        for events in self.dispatch.close().values():
+            for event in events:
+                self.queue.give_back(event)
         assert self.memory.used_bytes == 0
         for ledger in self.ledgers:
             assert ledger.pending == 0

@@ -1,0 +1,170 @@
+"""The analysis of the images of one group, in one process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from glimt.app.analyse_files import ImageGroup
+from glimt.kernels.image_quality import ImageQuality
+from glimt.kernels.masks import combine_masks
+from glimt.model.errors import GlimtError, UsageError
+from glimt.model.geometry import Poni
+from glimt.pipeline.workers.image_analysis import ImageAnalyzer, geometry_of
+from glimt.pipeline.workers.spot_options import SpotOptions
+from glimt.sources.image_file import open_images
+from glimt.sources.image_file_metadata import ImageMetadata
+from glimt.sources.image_file_series import ImageSeries
+
+
+@dataclass(frozen=True, slots=True)
+class AnalysisOptions:
+    """How images are analyzed.
+
+    Parameters
+    ----------
+    spots : SpotOptions
+        What a spot is.
+    poni : Poni or None
+        Geometry to use instead of what the files say.
+    mask : ndarray or None
+        (slow, fast) bool, True = excluded, besides what the files say.
+    """
+
+    spots: SpotOptions = field(default_factory=SpotOptions)
+    poni: Poni | None = None
+    mask: npt.NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AnalysedImage:
+    """What was found about one image.
+
+    Parameters
+    ----------
+    file : str
+        Where it is.
+    image_number : int
+        In its file, 0-based, or that in the file's name.
+    quality : ImageQuality or None
+        The nine statistics; ``None`` if there is an error.
+    error : str
+        Why it could not be analyzed.
+    """
+
+    file: str
+    image_number: int
+    quality: ImageQuality | None
+    error: str = ""
+
+
+class GroupAnalysis:
+    """Analyzes the images of one group by their position in it; keeps its files open between images.
+
+    Parameters
+    ----------
+    group : ImageGroup
+        Which images.
+    options : AnalysisOptions
+        How.
+    """
+
+    def __init__(self, group: ImageGroup, options: AnalysisOptions) -> None:
+        self._group, self._options = group, options
+        self._errors: dict[int, str] = {}
+        self._series: ImageSeries | None = None
+        self._first = 0
+        self._analyzer: ImageAnalyzer | None = None
+        self._buffer: npt.NDArray[Any] | None = None
+
+    def analyse(self, index: int) -> AnalysedImage:
+        """Return the statistics of an image, or why there are none; never raises for what is wrong with a file."""
+        file, number = self._group.file_of(index), self._group.numbers[index]
+        try:
+            return AnalysedImage(file, number, self._quality(index))
+        except (GlimtError, OSError, MemoryError) as error:
+            return AnalysedImage(file, number, None, str(error) or type(error).__name__)
+
+    def _quality(self, index: int) -> ImageQuality:
+        if self._group.error:
+            raise UsageError(self._group.error)
+        if self._series is None:
+            self._open()
+        if index in self._errors:
+            raise UsageError(self._errors[index])
+        series = self._series
+        if series is None:
+            raise UsageError("no image before it could be opened")
+        if self._buffer is None:
+            self._buffer = np.empty(series.metadata.shape, series.metadata.dtype)
+        pixels = series.read(index - self._first, self._buffer, narrow=True)
+        if self._analyzer is None:
+            self._analyzer = make_analyzer(series, self._options)
+        return self._analyzer.analyze(pixels)
+
+    def _open(self) -> None:
+        """Open the images from the first one on that can be read."""
+        files = self._group.files
+        if len(files) == 1:
+            self._series = open_images(files[0])
+            return
+        for first in range(self._first, len(files)):
+            try:
+                self._series = open_images(files[first:])
+            except (GlimtError, OSError) as error:
+                self._errors[first] = str(error)
+                self._first = first + 1
+            else:
+                return
+
+    def close(self) -> None:
+        """Close the files."""
+        if self._series is not None:
+            self._series.close()
+
+
+def make_analyzer(series: ImageSeries, options: AnalysisOptions) -> ImageAnalyzer:
+    """Return the analyzer for the images of a series.
+
+    Raises
+    ------
+    UsageError
+        The geometry is not known, or a mask has another shape than the images.
+    """
+    known = series.metadata
+    shape = _flat_shape(known)
+    masks = [mask for mask in (series.mask, options.mask) if mask is not None]
+    geometry = geometry_of(
+        _poni(known, shape, options.poni),
+        sensor_thickness_m=known.sensor_thickness_m,
+        sensor_material=known.sensor_material,
+    )
+    for mask in masks:
+        if mask.shape != shape:
+            raise UsageError(f"the mask has shape {mask.shape}, the images {shape}")
+    return ImageAnalyzer(
+        geometry,
+        options=options.spots,
+        mask=combine_masks(*masks) if masks else None,
+        saturation_value=known.saturation_value,
+    )
+
+
+def _flat_shape(known: ImageMetadata) -> tuple[int, int]:
+    if len(known.shape) != 2:
+        raise UsageError(f"images of shape {known.shape} have modules; only flat images (slow, fast) are analyzed")
+    return known.shape[0], known.shape[1]
+
+
+def _poni(known: ImageMetadata, shape: tuple[int, int], given: Poni | None) -> Poni:
+    if given is None:
+        poni = known.poni()
+        if poni.wavelength is None:
+            raise UsageError("the image file does not say the wavelength; give a PONI file")
+        return poni
+    if given.detector.shape is not None and given.detector.shape != shape:
+        raise UsageError(f"the PONI file is for images of {given.detector.shape}, these have {shape} pixels")
+    return given if given.detector.shape is not None else given.with_shape(shape)

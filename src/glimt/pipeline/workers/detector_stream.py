@@ -1,0 +1,136 @@
+"""The detector among the streams of an event: its frames, what its header said, and where its pixels are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from glimt.codecs import dectris_v1, dectris_v2, stins
+from glimt.codecs.registry import parse
+from glimt.kernels.masks import combine_masks, mask_values
+from glimt.kernels.masks_file import read_mask
+from glimt.model.errors import DecodeError, UsageError
+from glimt.model.event import EventData
+from glimt.model.geometry import Poni
+from glimt.model.parameters import BinaryParameter, Parameter, StrParameter
+from glimt.model.poni_text import parse_poni
+from glimt.pipeline.workers.series_header import SeriesHeader, header_of
+
+Frame = npt.NDArray[Any]
+Values = Mapping[str, Any]
+"""Parameters as a worker is given them."""
+
+_DETECTORS = frozenset(module.PROTOCOL.typ for module in (stins, dectris_v1, dectris_v2))
+
+
+def stream_parameters() -> list[Parameter]:
+    """Return the parameters that all workers for frames have."""
+    return [
+        StrParameter(name="stream", description="stream of the detector; empty: the only one that has frames"),
+        BinaryParameter(name="poni", description="content of a PONI file; empty: what the detector's header says"),
+        StrParameter(name="mask", description="mask to use as well, mask.npy or mask.h5:/path, not 0 = excluded"),
+    ]
+
+
+def setting(parameters: Values | None, name: str, default: Any) -> Any:
+    """Return the value of a parameter, ``default`` if nobody set it and no class describes it."""
+    entry = (parameters or {}).get(name)
+    return default if entry is None or entry.value is None else entry.value
+
+
+class DetectorStream:
+    """Reads the frames of one detector from events.
+
+    Attributes
+    ----------
+    header : SeriesHeader
+        Of the newest series; empty before the first, and for detectors that have none.
+    n_headers : int
+        How many there were: what was made for one header may be wrong for the next.
+    """
+
+    def __init__(self) -> None:
+        self.header, self.n_headers = SeriesHeader(), 0
+
+    def read(self, event: EventData, parameters: Values | None) -> Frame | None:
+        """Return the frame (slow, fast) of an event, ``None`` if it has none, such as the start of a series.
+
+        Raises
+        ------
+        DecodeError
+            The message is damaged.
+        UsageError
+            Several streams have frames, or the stream named in the parameters does not.
+        """
+        name = setting(parameters, "stream", "")
+        if name:
+            return self._read_named(event, name)
+        frames = {}
+        for stream, data in event.streams.items():
+            if data.typ in _DETECTORS and (frame := self._look(data)) is not None:
+                frames[stream] = frame
+        if len(frames) > 1:
+            raise UsageError(f"{', '.join(sorted(frames))} all have frames: name one in the parameter 'stream'")
+        return next(iter(frames.values()), None)
+
+    def _read_named(self, event: EventData, name: str) -> Frame | None:
+        data = event.streams.get(name)
+        return None if data is None else self._look(data)
+
+    def _look(self, data: Any) -> Frame | None:
+        record = parse(data)
+        header = header_of(record)
+        if header is not None:
+            self.header = header
+            self.n_headers += 1
+            return None
+        pixels = getattr(record, "data", None)
+        if not isinstance(pixels, np.ndarray):
+            return None
+        if pixels.ndim != 2:
+            raise DecodeError(f"a frame of shape {pixels.shape}; (slow, fast) is needed", where=f"{data.typ} frame")
+        return pixels
+
+    def poni(self, shape: tuple[int, int], parameters: Values | None) -> Poni:
+        """Return where the pixels are: the parameter ``poni``, or else what the detector's header says.
+
+        Raises
+        ------
+        UsageError
+            Neither says enough, or the PONI file is for another shape.
+        DecodeError
+            The parameter is no PONI file.
+        """
+        content = setting(parameters, "poni", b"")
+        if not content:
+            return self.header.poni(shape)
+        try:
+            poni = parse_poni(content.decode())
+        except UnicodeDecodeError:
+            raise DecodeError("not text", where="parameter 'poni'") from None
+        if poni.detector.shape is None:
+            return poni.with_shape(shape)
+        if poni.detector.shape != shape:
+            raise UsageError(f"the PONI file is for frames of {poni.detector.shape}, these have {shape} pixels")
+        return poni
+
+    def mask(self, frame: Frame, parameters: Values | None) -> npt.NDArray[np.bool_]:
+        """Return the mask for frames like this: the header's and the user's.
+
+        Where the header has none, pixels of ``frame`` that have one of the two greatest values of an unsigned type, or
+        -1 or -2, are excluded: detectors mark gaps and bad pixels so.
+
+        Raises
+        ------
+        UsageError
+            The user's mask cannot be read, or a mask has another shape.
+        """
+        if self.header.mask is not None:
+            mask = combine_masks(np.zeros(frame.shape, np.bool_), self.header.mask)
+        else:
+            mask = mask_values(frame, (-1, -2))
+        path = setting(parameters, "mask", "")
+        return combine_masks(mask, read_mask(path, shape=(frame.shape[0], frame.shape[1]))) if path else mask
