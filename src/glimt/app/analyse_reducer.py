@@ -12,7 +12,7 @@ from glimt.stores.hdf5 import Hdf5Store
 
 
 class FileReducer(CollectingReducer):
-    """Collect results as `glimt.pipeline.workers.CollectingReducer` does, and in an HDF5 file if there is a name for it."""
+    """Collect results as `glimt.pipeline.workers.CollectingReducer` does, and in an HDF5 file if it has a name."""
 
     def __init__(self, parameters: Values | None = None) -> None:
         super().__init__()

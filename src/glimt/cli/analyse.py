@@ -101,5 +101,7 @@ def _options(spots: list[str] | None, poni: Path | None, mask: str | None) -> An
 
 def _explain_silence() -> None:
     print(
-        "analyse: the kernels are being compiled, which happens once on this machine ...", file=sys.stderr, flush=True
+        "analyse: no result yet; at its first use on a machine glimt compiles its kernels for some ten seconds",
+        file=sys.stderr,
+        flush=True,
     )

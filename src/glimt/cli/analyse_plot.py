@@ -63,12 +63,13 @@ def draw_plot(images: Sequence[AnalysedImage], path: Path) -> None:
     upper.plot(position, total, color=_TOTAL, label="all spots", **style)
     upper.plot(position, no_ice, color=_NO_ICE, label="not on ice rings", **style)
     upper.set_ylabel("spots")
-    upper.set_ylim(bottom=0)
-    upper.yaxis.set_major_locator(integers(integer=True))
+    most = max([1.0, *(value for value in total if value == value)])
+    upper.set_ylim(-0.03 * most, 1.05 * most)
+    upper.yaxis.set_major_locator(integers(integer=True, steps=[1, 2, 5, 10]))
     lower.plot(position, d_min, color=_D_MIN, label="estimated d_min", **style)
     lower.set_ylabel("estimated $d_\\mathrm{min}$ [Å]")
     lower.set_xlabel(label)
-    lower.xaxis.set_major_locator(integers(integer=True, nbins=12))
+    lower.xaxis.set_major_locator(integers(integer=True, nbins=12, steps=[1, 2, 5, 10]))
     if any(value == value for value in d_min):
         lower.invert_yaxis()  # better is up, as above
     else:

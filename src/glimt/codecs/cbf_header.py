@@ -150,7 +150,7 @@ def read_cbf_header(text: str) -> CbfHeader:
 
 def _whole(number: float | None) -> str:
     """Return a count as detectors write it: other readers expect no point."""
-    return str(int(number)) if number is not None and number.is_integer() else repr(number)
+    return str(int(number)) if number is not None and float(number).is_integer() else repr(number)
 
 
 def write_cbf_header(header: CbfHeader) -> str:

@@ -1,7 +1,7 @@
 """How strongly the sensors of pixel detectors absorb X-rays.
 
-Mass attenuation coefficients: J. H. Hubbell and S. M. Seltzer, NISTIR 5632 (2004), as DIALS has them; between the points
-of the table both axes are logarithmic.
+Mass attenuation coefficients: J. H. Hubbell and S. M. Seltzer, NISTIR 5632 (2004), as DIALS has them; between the
+points of the table both axes are logarithmic.
 """
 
 from __future__ import annotations

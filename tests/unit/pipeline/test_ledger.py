@@ -116,3 +116,12 @@ def test_as_dict_is_plain_json() -> None:
 def test_an_unknown_stream_is_an_error_that_names_those_there_are() -> None:
     with pytest.raises(KeyError, match="no stream 'eiger'; there are: xrd, panda"):
         Ledger(["xrd", "panda"])["eiger"]
+
+
+def test_packets_whose_result_is_lost_have_failed() -> None:
+    ledger = StreamLedger("det")
+    ledger.receive(3, 30)
+    ledger.reduce(2)
+    ledger.lose(2)
+    assert (ledger.reduced, ledger.failed, ledger.pending) == (0, 2, 1)
+    ledger.check()

@@ -109,3 +109,13 @@ def test_a_negative_serial_is_refused_and_nothing_taken() -> None:
     assert order.n_waiting == 0
     with pytest.raises(UsageError, match="watermark -1 is negative"):
         ResultOrder(-1)
+
+
+def test_what_is_missing_of_a_range_is_told_in_runs() -> None:
+    order: ResultOrder[str] = ResultOrder(2)
+    order.add([4, 5, 8], ["e", "f", "i"])
+    order.void([7])
+    assert order.missing(0, 10) == [(2, 4), (6, 7), (9, 10)]
+    assert order.missing(0, 2) == []
+    assert order.missing(5, 6) == []
+    assert order.missing(20, 22) == [(20, 22)]

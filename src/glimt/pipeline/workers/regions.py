@@ -42,7 +42,7 @@ class _Shape(msgspec.Struct, forbid_unknown_fields=True):
             case (None, None, None, center, radius) if center is not None and radius is not None:
                 return RingRoi(*center, *radius)
         raise UsageError(
-            f"region {self.name!r} needs slow and fast (a rectangle), or corners (a polygon), or center and radius (a ring)"
+            f"region {self.name!r} needs slow and fast (rectangle), or corners (polygon), or center and radius (ring)"
         )
 
 

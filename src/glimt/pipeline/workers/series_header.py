@@ -55,7 +55,7 @@ class SeriesHeader:
             wanted = ("pixel_size_m", "beam_center_px", "distance_m")
             missing = [name for name in wanted if getattr(self, name) is None]
             raise UsageError(
-                f"the detector does not say {', '.join(missing)}: set the parameter 'poni' to the content of a PONI file"
+                f"the detector does not say {', '.join(missing)}: set the parameter 'poni' to what a PONI file has"
             )
         slow, fast = self.pixel_size_m
         return Poni(
