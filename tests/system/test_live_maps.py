@@ -162,8 +162,9 @@ def test_a_map_for_tags_that_no_worker_has_is_refused_and_the_next_is_taken(tmp_
     with sending(StinsDevice((16, 16)), SimulationPlan(n_frames=20, rate_hz=0)) as sender:
         rig = _rig(tmp_path, {"det": sender.address})
         with rig.run() as run:
-            run.begin_scan(_map({"det": {"each": 20, "tags": ["gpu"]}}), all_wrap=True)
+            refused = run.begin_scan(_map({"det": {"each": 20, "tags": ["gpu"]}}), all_wrap=True)
             wait_for(run, lambda r: "gpu" in r["problem"], "the problem is told")
+            assert run.report["refused_scan_id"] == refused
             three = [{"constraint": 0}, {"constraint": 1}, {"constraint": 2}]
             run.begin_scan(_map({"det": {"repeat": three, "n": 20}}), all_wrap=True)
             wait_for(run, lambda r: "gpu" not in r["problem"] and bool(r["problem"]), "the second problem is told")

@@ -153,7 +153,11 @@ def test_without_a_journal_a_killed_reducer_loses_results_and_says_so_but_the_sc
     assert 500 < len(found) < len(expected)
     order = iter(expected)
     assert all(one in order for one in found)  # a part of them, in order
-    check_ledger(report)
+    account = check_ledger(report)["det"]
+    n_whole = sum(found.count(one) == expected.count(one) for one in set(found))
+    assert account["reduced"] == n_whole, "what is lost does not count as reduced"
+    assert account["failed"] == account["received"] - n_whole == report["n_failed"]
+    assert rig.output(report["scan_id"]).ledger["det"]["failed"] == account["failed"]
 
 
 def test_a_frame_kept_in_the_context_is_the_same_in_later_scans(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 import zmq
 
 from glimt.model.errors import UsageError
-from glimt.sources.message_source import MessageSource
+from glimt.sources.message_source import READ_BYTES, MessageSource
 from glimt.sources.zmq_request import ZmqRequestSource
 from glimt.sources.zmq_socket import LARGE_PART, MAX_PARTS, ZmqSource
 
@@ -289,3 +289,21 @@ def test_an_address_that_cannot_be_used_is_named(address: str) -> None:
         ZmqRequestSource(address)
     with pytest.raises(UsageError, match="cannot connect to"):
         ZmqSource(address)
+
+
+def test_a_burst_of_large_messages_after_small_ones_is_not_taken_at_once() -> None:
+    large = bytes(READ_BYTES // 4)
+    with ZmqSource(ANY_PORT, bind=True) as source, peer(zmq.PUSH, source.address) as sender:
+        sender.send(b"small")
+        for _ in range(10):
+            sender.send(large)
+        poller = zmq.Poller()
+        poller.register(source.socket, zmq.POLLIN)
+        sizes = []
+        deadline = time.monotonic() + 10
+        while sum(sizes) < 10 * len(large) + 5:
+            assert time.monotonic() < deadline
+            poller.poll(100)
+            time.sleep(0.1)  # for all of them to be there
+            sizes.append(sum(len(bytes(part)) for parts in source.receive_ready(256) for part in parts))
+    assert READ_BYTES < max(sizes) <= READ_BYTES + len(large)

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Generic, TypeVar
 
 from glimt.engines.delivery import Block, Delivery, Settled, WaitingQueue
-from glimt.engines.delivery_book import NO_WORKER, DeliveryBook
+from glimt.engines.delivery_book import GIVEN_UP, NO_WORKER, DeliveryBook
 from glimt.engines.event_copies import Held, Primer, make_copies, split
 from glimt.engines.recipients import ANY, MappedEvent, Recipients, Split, shown_streams
 from glimt.engines.redelivery import blame, redeliver
@@ -301,9 +301,25 @@ class Assignment(Generic[E]):
             self._void(deliveries, "full")
         return before - self._book.held_bytes
 
-    def stop(self) -> None:
-        """Drop everything that waits, as ``"stopped"``; what was sent stays open until it is acknowledged."""
-        self._void([one for one in self._book.open.values() if one.waiting_in is not None], "stopped")
+    def give_up(self, slot: str) -> None:
+        """Count what the process of ``slot`` has and has not processed as failed: it does not come back from it."""
+        unfinished = self._routes.slot(slot).unfinished
+        for deliveries in unfinished.values():
+            for delivery in deliveries:
+                if self._book.open.get(delivery.serial) is delivery:
+                    self._book.void(delivery, GIVEN_UP)
+        unfinished.clear()
+
+    def stop(self, *, returned: bool = True) -> None:
+        """Drop everything that waits, as ``"stopped"``; what was sent stays open until it is acknowledged.
+
+        Parameters
+        ----------
+        returned : bool
+            Also what a process had that died: the reducer may have its results, and say so when they come again.
+        """
+        waiting = [one for one in self._book.open.values() if one.waiting_in is not None]
+        self._void([one for one in waiting if returned or not one.was_sent], "stopped")
 
     def _void(self, waiting: list[Delivery[E]], reason: str) -> None:
         for delivery in waiting:

@@ -52,6 +52,8 @@ class QueuedEvent:
         What it counts for in its queue.
     version : int
         Of the parameters that it is for.
+    first_serial : int
+        Of its first delivery; negative without any.
     n_keepers : int
         Workers whose user's object still holds frames of it.
     is_released : bool
@@ -61,6 +63,7 @@ class QueuedEvent:
     __slots__ = (
         "created_ns",
         "event_number",
+        "first_serial",
         "frames",
         "is_released",
         "layout",
@@ -83,6 +86,7 @@ class QueuedEvent:
         places: list[int] | None,
     ) -> None:
         self.event_number = event_number
+        self.first_serial = -1
         self.created_ns = created_ns
         self.previous_ns = previous_ns
         self.layout = layout

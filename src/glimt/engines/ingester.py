@@ -11,21 +11,24 @@ from typing import TYPE_CHECKING, Any
 
 import zmq
 
-from glimt.codecs.protocol import PacketKind
+from glimt.engines.admission import Admission
 from glimt.engines.allocator import keep_freed_memory
 from glimt.engines.event_queue import EventQueue
 from glimt.engines.frame_memory import FrameMemory
 from glimt.engines.ingester_role import IngesterRole
+from glimt.engines.intake_state import IntakeState
 from glimt.engines.live_messages import (
     Acknowledged,
     BeginScan,
     Credit,
+    EndWorker,
     Finished,
     Hello,
+    Missing,
     Quit,
     ReducerAt,
+    Remark,
     Report,
-    ScanEnded,
     ScanStart,
     SetValues,
     SlotDown,
@@ -40,21 +43,19 @@ from glimt.engines.parent import ParentWatch
 from glimt.engines.reducer_link import ReducerLink
 from glimt.engines.run_keys import notice_vanished_peers
 from glimt.engines.scan_dispatch import ScanDispatch
+from glimt.engines.stuck_workers import StuckWorkers
 from glimt.engines.worker_links import WorkerLinks
 from glimt.model.errors import UsageError
 from glimt.model.trigger_map import TriggerMap
-from glimt.pipeline.scan_account import ScanAccount
 
 if TYPE_CHECKING:
     from glimt.engines.event_block import QueuedEvent
-    from glimt.pipeline.built_event import BuiltEvent
 
 REPORT_S = 0.1
 IDLE_REPORT_S = 1.0
 _TICK_MS = 100
 _IDLE_TICK_MS = 500
 _MESSAGES_A_TURN = 200
-_MAX_OUTSTANDING = 200_000
 
 
 class Ingester:
@@ -71,14 +72,13 @@ class Ingester:
         role.prepare()
         keep_freed_memory()
         self._intake = role.open_intake()
-        self._ledgers = [stream.live.ledger for stream in self._intake.streams]
+        self._describe = IntakeState(self._intake)
         self._memory = FrameMemory(role.queue_bytes) if role.share_memory else None
         self._queue = EventQueue(role.queue_bytes, self._memory, is_shared=role.share_memory)
+        self._admission = Admission(self._intake, self._queue, role.open_spill)
         self._kept: dict[str, list[QueuedEvent]] = {}  # of scans before, as long as a process holds frames of them
-        self._spill: Any = None
         self._dispatch: ScanDispatch | None = None
         self._last_figures: dict[str, Any] = {}
-        self._account = ScanAccount(self._ledgers)
         self._slots = dict(role.slots)  # without those that have no process any more
         self._next_scan = role.first_scan
         self._scan_id = ""
@@ -86,10 +86,8 @@ class Ingester:
         self._bound: tuple[int, int] = (role.version, 0)
         self._finishing: set[str] | None = None
         self._ending_sent = False
-        self._output_problem = ""
-        self._problem = ""
+        self._output_problem = self._problem = self._refused = ""
         self._n_scans = 0
-        self._full_since = 0.0
         self._context: zmq.Context[Any] = zmq.Context(2)
         self._workers_socket = _bind_workers(self._context, role)
         self.address = self._workers_socket.get_string(zmq.LAST_ENDPOINT).rstrip("\0")
@@ -104,15 +102,12 @@ class Ingester:
         )
         hello = encode(Hello(role.token, "ingester", os.getpid(), network.gethostname()))
         self._reducer = ReducerLink(self._context, hello, role.keys)
-        self._control: zmq.Socket[bytes] = self._context.socket(zmq.DEALER)
-        self._control.setsockopt(zmq.LINGER, 1000)
-        role.keys.join(self._control)
-        self._control.connect(role.control_address)
+        self._control = _connect_control(self._context, role)
         self._control.send(hello)
+        self._stuck = StuckWorkers(remark=self._remark, end=self._end_worker)
         self._poller = zmq.Poller()
         self._polled: set[int] = set()
         self._reported_at = 0.0
-        self._told_bad: dict[int, int] = {}
         self._quitting = False
 
     def run(self) -> None:
@@ -144,6 +139,7 @@ class Ingester:
         self._take_events()
         if self._dispatch is not None:
             self._dispatch.dispatch()
+            self._stuck.look(self._dispatch, self._finishing)
         self._look_for_end(now_ns)
         self._report()
 
@@ -160,57 +156,19 @@ class Ingester:
         self._reducer.register(self._poller)
 
     def _patience_ms(self) -> int:
-        if self._intake.n_ready and not self._full_since:
+        if self._intake.n_ready and not self._admission.full_since:
             return 0
         return _IDLE_TICK_MS if self._dispatch is None else _TICK_MS
-
-    def _has_room(self) -> bool:
-        return not self._queue.is_full and (self._dispatch is None or self._dispatch.n_outstanding < _MAX_OUTSTANDING)
 
     # Events -------------------------------------------------------------------------------------------------
 
     def _take_events(self) -> None:
-        """Take complete events as far as there is room; what does not fit waits, is dropped or spilled."""
-        intake = self._intake
-        while (event := intake.peek()) is not None:
-            if self._finishing is not None:
-                return  # of the next scan: it begins when this one is over
-            if self._dispatch is None:
-                self._begin_scan(str(uuid.uuid4()))
-            queued = self._queue.take(event) if self._has_room() else None
-            if queued is None and not self._make_room(event):
-                self._full_since = self._full_since or time.monotonic()
-                return
-            self._full_since = 0.0
-            if queued is not None and self._dispatch is not None:
-                intake.pop()
-                self._dispatch.offer(
-                    queued,
-                    recipients=event.map_event,
-                    is_start=event.kind is PacketKind.START,
-                    is_end=event.kind is PacketKind.END,
-                )
-
-    def _make_room(self, event: BuiltEvent) -> bool:
-        """Do what the streams of an event want done when it does not fit; False if that is to wait."""
-        policies = {self._intake.streams[index].when_full for index, _ in event.parts}
-        if "block" in policies or event.kind is not PacketKind.DATA or self._dispatch is None:
-            return False
-        if "spill" in policies:
-            if self._spill is None:
-                self._spill = self._role.open_spill()
-            if self._spill.write(event):
-                self._intake.pop()
-                for index, _ in event.parts:
-                    self._ledgers[index].drop("spilled")
-                return True
-            return False
-        if self._dispatch.drop_oldest(event.n_bytes):
-            return True
-        self._intake.pop()  # all room is taken by events that workers have: this one is the oldest that can be dropped
-        for index, _ in event.parts:
-            self._ledgers[index].drop("full")
-        return True
+        if self._finishing is not None or self._intake.peek() is None:
+            return  # of the next scan: it begins when this one is over
+        if self._dispatch is None:
+            self._begin_scan(str(uuid.uuid4()))
+        if self._dispatch is not None:
+            self._admission.take_events(self._dispatch)
 
     # Scans --------------------------------------------------------------------------------------------------
 
@@ -219,6 +177,7 @@ class Ingester:
         self._n_scans += 1
         self._scan_id = scan_id
         self._queue.begin_scan()
+        self._stuck.begin_scan()
         start = ScanStart(self._next_scan, scan_id, self._version, self._data)
         self._reducer.begin_scan(start)
         self._workers.begin_scan(start)
@@ -226,7 +185,7 @@ class Ingester:
             self._next_scan,
             scan_id,
             slots=self._slots,
-            ledgers=self._ledgers,
+            ledgers=self._admission.ledgers,
             queue=self._queue,
             send=self._workers.send,
             use_version=self._workers.use_version,
@@ -250,22 +209,18 @@ class Ingester:
             if not dispatch.is_idle:
                 return
             self._finishing = self._workers.finish(dispatch.scan)
-        if not self._finishing and not self._ending_sent:
+        if not self._finishing and not self._ending_sent and not self._reducer.n_asked:
             self._ending_sent = True
-            self._reducer.end_scan(dispatch.scan, dispatch.n_serials, self._account.of_scan())
+            self._reducer.end_scan(dispatch.scan, dispatch.n_serials, self._admission.account())
 
     def _end_scan(self, now_ns: int) -> None:
         """Forget the scan: workers and reducer have finished it."""
         if self._dispatch is not None:
-            self._last_figures = self._figures(self._dispatch) | {"ended_ns": now_ns}
+            self._last_figures = self._describe.figures(self._dispatch) | {"ended_ns": now_ns}
             for slot, events in self._dispatch.close().items():
                 self._kept.setdefault(slot, []).extend(events)
         self._dispatch, self._finishing, self._ending_sent, self._output_problem = None, None, False, ""
-        if self._spill is not None:
-            self._spill.close()
-            self._spill = None
-        self._account.end_scan()
-        self._intake.end_scan(now_ns)
+        self._admission.end_scan(now_ns)
         self._reported_at = 0.0
 
     # What others say ----------------------------------------------------------------------------------------
@@ -291,7 +246,7 @@ class Ingester:
             case Acknowledged():
                 serials = dispatch.acknowledge(message.block, message.failed, keeps_frames=message.keeps_frames)
                 if serials and self._reducer.is_replaced:  # the one before may have said it, and kept no journal
-                    self._reducer.void(serials)
+                    self._reducer.settle([(serial, serial + 1) for serial in serials])
             case Finished() if self._finishing is not None and message.scan == dispatch.scan:
                 self._finishing.discard(slot)
 
@@ -302,18 +257,48 @@ class Ingester:
             self._queue.give_back(event)
         if self._finishing is not None:
             self._finishing.discard(slot)
+        has_hung = self._stuck.has_ended(slot)
         if self._dispatch is not None:
-            self._dispatch.disconnect(slot, was_killed=was_killed)
+            self._dispatch.disconnect(slot, was_killed=was_killed, has_hung=has_hung)
+            if has_hung:
+                self._dispatch.stop(returned=False)  # others might hang with it, and the operator wants the end
+
+    def _end_worker(self, slot: str, why: str) -> None:
+        process = self._workers.process(slot)
+        if process is not None:
+            self._tell_control(EndWorker(slot, *process, why))
+
+    def _remark(self, text: str) -> None:
+        self._tell_control(Remark(text))
+
+    def _tell_control(self, message: Remark | EndWorker) -> None:
+        with suppress(zmq.Again):  # nobody has listened for minutes
+            self._control.send(encode(message), zmq.NOBLOCK)
 
     def _hear_reducer(self) -> None:
         for content in self._reducer.receive():
             message = decode_from_reducer(content)
-            if isinstance(message, ScanEnded) and self._dispatch is not None and message.scan == self._dispatch.scan:
+            if self._dispatch is None or isinstance(message, Acknowledged) or message.scan != self._dispatch.scan:
+                continue
+            if isinstance(message, Missing):
+                self._take_back(self._dispatch, message)
+            else:
                 self._output_problem = message.problem
                 self._reported_at = 0.0
                 if not message.problem:
                     self._reducer.close_scan(self._dispatch.scan_id)
                     self._end_scan(time.time_ns())
+
+    def _take_back(self, dispatch: ScanDispatch, message: Missing) -> None:
+        """Count as failed what was reduced and is lost with a reducer."""
+        self._reducer.n_asked -= 1
+        n_lost = dispatch.lose(message.runs)
+        if n_lost:
+            self._reported_at = 0.0
+            self._remark(
+                f"the reducer is back without {n_lost:,} events of scan {dispatch.scan} that were finished before: "
+                f"{message.why}. They count as failed"
+            )
 
     def _hear_control(self) -> None:
         while True:
@@ -328,13 +313,14 @@ class Ingester:
             case BeginScan():
                 self._begin_mapped(message)
             case StopScan():
-                self._stop_scan(last=message.last)
+                self._stop_scan(message)
             case SetValues():
                 self._set_values(message)
             case SlotDown():
                 self._take_down(message)
             case ReducerAt():
                 self._reducer.connect(message.address, [] if self._dispatch is None else self._dispatch.settled_runs())
+                self._ending_sent = False
                 self._workers.use_reducer(message.address)
             case Quit():
                 self._quitting = True
@@ -360,14 +346,18 @@ class Ingester:
                 raise UsageError("a scan is running; stop it first (POST /api/v1/stop)")
             self._intake.begin(trigger_map, list(self._slots.values()), time.time_ns())
         except UsageError as error:  # control has checked it: only a race leads here
-            self._problem = str(error)
+            self._problem, self._refused = str(error), message.scan_id
             return
         self._begin_scan(message.scan_id)
 
-    def _stop_scan(self, *, last: bool) -> None:
+    def _stop_scan(self, message: StopScan) -> None:
+        if message.insist:
+            self._stuck.insist()
         if self._output_problem and self._dispatch is not None:
-            self._reducer.end_scan(self._dispatch.scan, self._dispatch.n_serials, self._account.of_scan(), give_up=True)
-        self._intake.stop(time.time_ns(), last=last)
+            self._reducer.end_scan(
+                self._dispatch.scan, self._dispatch.n_serials, self._admission.account(), give_up=True
+            )
+        self._intake.stop(time.time_ns(), last=message.last)
 
     def _set_values(self, message: SetValues) -> None:
         """Use new parameter values from the next event on."""
@@ -407,54 +397,16 @@ class Ingester:
             "is_closed": intake.is_closed,
             "output_problem": self._output_problem,
             "problem": self._problem,
+            "refused_scan_id": self._refused,
             "bound": list(self._bound),
-            "streams": [self._stream_state(index) for index in range(len(intake.streams))],
-            "queue": {"used_bytes": self._queue.used_bytes, "limit_bytes": self._queue.n_bytes},
-            "full_s": time.monotonic() - self._full_since if self._full_since else 0.0,
-            "n_ready": intake.n_ready,
+            "streams": self._describe.streams(self._polled),
             "cpu_s": time.process_time(),
         }
-        return state | (self._last_figures if dispatch is None else self._figures(dispatch))
-
-    def _figures(self, dispatch: ScanDispatch) -> dict[str, Any]:
-        builder = self._intake.builder
-        return {
-            "scan": dispatch.scan,
-            "began_ns": dispatch.began_ns,
-            "ended_ns": None,
-            "total_events": None if self._intake.trigger_map is None else self._intake.trigger_map.n_events,
-            "n_closed": 0 if builder is None else builder.n_events_closed,
-            "last_offered": dispatch.last_offered,
-            "n_offered": dispatch.n_offered,
-            "n_finished": dispatch.n_finished,
-            "n_failed": dispatch.n_failed,
-            "n_outstanding": dispatch.n_outstanding,
-            "n_waiting": dispatch.n_waiting,
-            "latency_s": dispatch.latency_s(),
-        }
-
-    def _stream_state(self, index: int) -> dict[str, Any]:
-        stream, builder = self._intake.streams[index], self._intake.builder
-        return {
-            "name": stream.live.name,
-            "ledger": stream.live.ledger.as_dict(),
-            "is_open": stream.live.is_open,
-            "held_bytes": 0 if builder is None else builder.held_bytes(index),
-            "is_read": index in self._polled,
-            "n_held": 0 if builder is None else builder.n_held(index),
-            "described": stream.described,
-            "bad_messages": [list(map(bytes, parts)) for parts in stream.bad_messages]
-            if self._sends_bad(index)
-            else [],
-            "address": stream.source.address,
-            "source": stream.source.state(),
-        }
-
-    def _sends_bad(self, index: int) -> bool:
-        """Tell whether the examples of bad messages have to be reported: once is enough."""
-        n_bad = len(self._intake.streams[index].bad_messages)
-        told, self._told_bad[index] = self._told_bad.get(index, 0), n_bad
-        return n_bad > told
+        return (
+            state
+            | self._admission.state()
+            | (self._last_figures if dispatch is None else self._describe.figures(dispatch))
+        )
 
     def _close(self) -> None:
         self._workers.quit()
@@ -462,8 +414,7 @@ class Ingester:
         self._reported_at = 0.0
         self._report()
         self._intake.close()
-        if self._spill is not None:
-            self._spill.close()
+        self._admission.close()
         self._context.destroy(linger=2000)
         if self._memory is not None:
             self._memory.close()
@@ -478,6 +429,14 @@ def _bind_workers(context: zmq.Context[Any], role: IngesterRole) -> zmq.Socket[b
     if not role.share_memory:
         notice_vanished_peers(socket)
     socket.bind(role.address)
+    return socket
+
+
+def _connect_control(context: zmq.Context[Any], role: IngesterRole) -> zmq.Socket[bytes]:
+    socket: zmq.Socket[bytes] = context.socket(zmq.DEALER)
+    socket.setsockopt(zmq.LINGER, 1000)
+    role.keys.join(socket)
+    socket.connect(role.control_address)
     return socket
 
 

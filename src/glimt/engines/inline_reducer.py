@@ -74,7 +74,7 @@ class InlineReducer:
             Told (block number, failed serials) when every result of a block is reduced.
         """
         if self._scan is not None:
-            self._scan.end()
+            self._scan.dispose()
         self.output_problem, self._has_finished, self._retry_at = "", False, 0.0
         self._scan = ScanReduction(
             start,
@@ -124,7 +124,7 @@ class InlineReducer:
                 self._retry_at = time.monotonic() + RETRY_OUTPUT_S
                 return False
         self.output_problem = ""
-        scan.end()
+        scan.dispose()
         return True
 
     def tree(self) -> tuple[Mapping[str, Any], AbstractContextManager[Any]]:
@@ -157,6 +157,6 @@ class InlineReducer:
     def close(self) -> None:
         """Run the user's ``close``."""
         if self._scan is not None:
-            self._scan.end()
+            self._scan.dispose()
             if self._scan.runner is not None and (failure := self._scan.runner.close()) is not None:
                 self._fail(failure)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import zmq
 
-from glimt.codecs.protocol import PacketKind
+from glimt.engines.admission import Admission
 from glimt.engines.event_queue import EventQueue
 from glimt.engines.inline_reducer import InlineReducer
 from glimt.engines.inline_worker import InlineWorker
@@ -29,13 +29,11 @@ from glimt.engines.scan_dispatch import ScanDispatch
 from glimt.model.errors import UsageError
 from glimt.model.trigger_map import TriggerMap
 from glimt.pipeline.parameter_set import ParameterSet
-from glimt.pipeline.scan_account import ScanAccount
 from glimt.pipeline.user_class import import_class
 
 if TYPE_CHECKING:
     from glimt.engines.intake import Intake
     from glimt.engines.scan_reduction import ResultLog
-    from glimt.pipeline.built_event import BuiltEvent
     from glimt.pipeline.failure import Failure
 
 REPORT_S = 0.1
@@ -43,7 +41,6 @@ REDUCER = "reducer"
 _TICK_MS = 100
 _IDLE_TICK_MS = 500
 _BLOCK_BYTES = 4 << 20
-_MAX_OUTSTANDING = 200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +124,6 @@ class InlineEngine:
         self._intake = role.open_intake()
         self._describe = IntakeState(self._intake)
         self._is_closed = False
-        self._ledgers = [stream.live.ledger for stream in self._intake.streams]
-        self._account = ScanAccount(self._ledgers)
         streams = [(stream.live.name, stream.live.typ) for stream in self._intake.streams]
         self._workers = {
             slot: InlineWorker(
@@ -142,15 +137,15 @@ class InlineEngine:
             for slot, tags in role.slots.items()
         }
         self._queue = EventQueue(role.queue_bytes, None)
+        self._admission = Admission(self._intake, self._queue, role.open_spill)
         self._blocks: deque[tuple[str, list[Any]]] = deque()
-        self._spill: Any = None
         self._dispatch: ScanDispatch | None = None
         self._last_figures: dict[str, Any] = {}
         self._n_scans = 0
-        self._scan_id = self._problem = ""
+        self._scan_id = self._problem = self._refused = ""
         self._bound = (0, 0)
         self._has_finished = self._gives_up = False
-        self._full_since = self._reported_at = 0.0
+        self._reported_at = 0.0
         self._orders: deque[Any] = deque()
         self._lock = threading.Lock()
         self._read_wake, self._write_wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -222,51 +217,18 @@ class InlineEngine:
         dispatch = self._dispatch
         if dispatch is None:
             return 0 if self._intake.n_ready else _IDLE_TICK_MS
-        is_busy = self._blocks or dispatch.n_waiting or (self._intake.n_ready and self._has_room())
+        is_busy = self._blocks or dispatch.n_waiting or (self._intake.n_ready and self._admission.has_room(dispatch))
         return 0 if is_busy else _TICK_MS
-
-    def _has_room(self) -> bool:
-        return not self._queue.is_full and (self._dispatch is None or self._dispatch.n_outstanding < _MAX_OUTSTANDING)
 
     # Events -------------------------------------------------------------------------------------------------
 
     def _take_events(self) -> None:
-        """Take complete events as far as there is room; what does not fit waits, is dropped or spilled."""
-        intake = self._intake
-        while (event := intake.peek()) is not None:
-            if self._has_finished:
-                return  # of the next scan: it begins when this one is over
-            if self._dispatch is None:
-                self._begin_scan(str(uuid.uuid4()))
-            queued = self._queue.take(event) if self._has_room() else None
-            if queued is None and not self._make_room(event):
-                self._full_since = self._full_since or time.monotonic()
-                return
-            self._full_since = 0.0
-            if queued is not None and self._dispatch is not None:
-                intake.pop()
-                is_start, is_end = event.kind is PacketKind.START, event.kind is PacketKind.END
-                self._dispatch.offer(queued, recipients=event.map_event, is_start=is_start, is_end=is_end)
-
-    def _make_room(self, event: BuiltEvent) -> bool:
-        """Do what the streams of an event want done when it does not fit; False if that is to wait."""
-        policies = {self._intake.streams[index].when_full for index, _ in event.parts}
-        if "block" in policies or event.kind is not PacketKind.DATA or self._dispatch is None:
-            return False
-        if "spill" in policies:
-            if self._spill is None:
-                self._spill = self._role.open_spill()
-            if not self._spill.write(event):
-                return False
-            self._leave_out(event, "spilled")
-        elif not self._dispatch.drop_oldest(event.n_bytes):
-            self._leave_out(event, "full")  # all room is taken by what the user's object has before it
-        return True
-
-    def _leave_out(self, event: BuiltEvent, reason: Any) -> None:
-        self._intake.pop()
-        for index, _ in event.parts:
-            self._ledgers[index].drop(reason)
+        if self._has_finished or self._intake.peek() is None:
+            return  # of the next scan: it begins when this one is over
+        if self._dispatch is None:
+            self._begin_scan(str(uuid.uuid4()))
+        if self._dispatch is not None:
+            self._admission.take_events(self._dispatch)
 
     def _work(self, dispatch: ScanDispatch) -> None:
         """Process what was sent to the slots by now, one block each."""
@@ -289,7 +251,7 @@ class InlineEngine:
             start.scan,
             scan_id,
             slots=self._role.slots,
-            ledgers=self._ledgers,
+            ledgers=self._admission.ledgers,
             queue=self._queue,
             send=lambda slot, parts: self._blocks.append((slot, parts)),
             use_version=lambda slot, version: None,  # a block says its version, and the slot has them all
@@ -320,7 +282,7 @@ class InlineEngine:
             for worker in self._workers.values():
                 worker.finish()
         problem = self._reducer.output_problem
-        if self._reducer.end(self._account.of_scan(), give_up=self._gives_up):
+        if self._reducer.end(self._admission.account(), give_up=self._gives_up):
             self._end_scan()
         elif self._reducer.output_problem != problem:
             self._reported_at = 0.0
@@ -331,11 +293,7 @@ class InlineEngine:
             self._last_figures = self._describe.figures(self._dispatch) | {"ended_ns": now_ns}
             self._dispatch.close()
         self._dispatch, self._has_finished, self._gives_up = None, False, False
-        if self._spill is not None:
-            self._spill.close()
-            self._spill = None
-        self._account.end_scan()
-        self._intake.end_scan(now_ns)
+        self._admission.end_scan(now_ns)
         self._reported_at = 0.0
 
     # What the operator wants --------------------------------------------------------------------------------
@@ -359,7 +317,7 @@ class InlineEngine:
                 raise UsageError("a scan is running; stop it first (POST /api/v1/stop)")
             self._intake.begin(trigger_map, list(self._role.slots.values()), time.time_ns())
         except UsageError as error:  # control has checked it: only a race leads here
-            self._problem = str(error)
+            self._problem, self._refused = str(error), message.scan_id
             return
         self._begin_scan(message.scan_id)
 
@@ -397,14 +355,16 @@ class InlineEngine:
             "is_closed": intake.is_closed,
             "output_problem": self._reducer.output_problem,
             "problem": self._problem,
+            "refused_scan_id": self._refused,
             "bound": list(self._bound),
             "streams": self._describe.streams(self._polled),
-            "queue": {"used_bytes": self._queue.used_bytes, "limit_bytes": self._queue.n_bytes},
-            "full_s": time.monotonic() - self._full_since if self._full_since else 0.0,
-            "n_ready": intake.n_ready,
             "cpu_s": time.process_time(),
         }
-        return state | (self._last_figures if dispatch is None else self._describe.figures(dispatch))
+        return (
+            state
+            | self._admission.state()
+            | (self._last_figures if dispatch is None else self._describe.figures(dispatch))
+        )
 
     def role_states(self) -> dict[str, dict[str, Any]]:
         """Return what workers and reducer would tell if they were processes."""
@@ -421,7 +381,6 @@ class InlineEngine:
         self._reducer.close()
         self._tell(self.state())
         self._intake.close()
-        if self._spill is not None:
-            self._spill.close()
+        self._admission.close()
         os.close(self._read_wake)
         os.close(self._write_wake)

@@ -120,7 +120,7 @@ class Acknowledged(msgspec.Struct, tag="acknowledged", frozen=True):
     Attributes
     ----------
     block : int
-        The block.
+        The block; no other in this run has its number.
     failed : list of int
         Serials of its deliveries that failed, in the worker or in the reducer.
     keeps_frames : bool
@@ -149,7 +149,7 @@ class Void(msgspec.Struct, tag="void", frozen=True):
 
 
 class SettledRuns(msgspec.Struct, tag="settled_runs", frozen=True):
-    """To a new reducer process: nothing comes for these serials any more, what the journal does not have is lost.
+    """To a new reducer process: nothing comes for these serials any more. `Missing` is the answer.
 
     Attributes
     ----------
@@ -197,11 +197,29 @@ class ScanEnded(msgspec.Struct, tag="scan_ended", frozen=True):
     problem: str = ""
 
 
+class Missing(msgspec.Struct, tag="missing", frozen=True):
+    """Reducer to ingester: what it does not have of the serials of a `SettledRuns`.
+
+    Attributes
+    ----------
+    scan : int
+        The scan.
+    runs : list of (int, int)
+        First, and behind the last. Those that never had a result are among them.
+    why : str
+        For the operator.
+    """
+
+    scan: int
+    runs: list[tuple[int, int]]
+    why: str
+
+
 # Control and ingester ---------------------------------------------------------------------------------------
 
 
 class BeginScan(msgspec.Struct, tag="begin_scan", frozen=True):
-    """Control to ingester: begin a scan with this trigger map (JSON), giving up the one that runs."""
+    """Control to ingester: begin a scan with this trigger map (JSON); refused as long as another one runs."""
 
     scan_id: str
     trigger_map: bytes
@@ -209,9 +227,18 @@ class BeginScan(msgspec.Struct, tag="begin_scan", frozen=True):
 
 
 class StopScan(msgspec.Struct, tag="stop_scan", frozen=True):
-    """Control to ingester: end the scan with what has come; after the ``last`` there is no other."""
+    """Control to ingester: end the scan with what has come.
+
+    Attributes
+    ----------
+    last : bool
+        After it there is no other.
+    insist : bool
+        Do not wait for workers that do not come back from user code: end them.
+    """
 
     last: bool = False
+    insist: bool = False
 
 
 class SetValues(msgspec.Struct, tag="set_values", frozen=True):
@@ -245,6 +272,29 @@ class Report(msgspec.Struct, tag="report", frozen=True):
     """Ingester to control: its state, as plain values."""
 
     state: dict[str, Any]
+
+
+class Remark(msgspec.Struct, tag="remark", frozen=True):
+    """Ingester to control: what the operator should read."""
+
+    text: str
+
+
+class EndWorker(msgspec.Struct, tag="end_worker", frozen=True):
+    """Ingester to control: end this process, whose user code does not come back; `SlotDown` is the answer.
+
+    Attributes
+    ----------
+    slot, process_id, host : str, int, str
+        Which one.
+    why : str
+        For the operator.
+    """
+
+    slot: str
+    process_id: int
+    host: str
+    why: str
 
 
 class Beat(msgspec.Struct, tag="beat", frozen=True):
@@ -281,9 +331,9 @@ class Alive(msgspec.Struct, tag="alive", frozen=True):
 ToWorker = Welcome | ReducerAt | ScanStart | Values | Finish | Quit
 FromWorker = Hello | Credit | Acknowledged | Finished
 ToReducer = Hello | ScanStart | Values | Void | SettledRuns | ScanEnd | ScanClosed | Quit
-FromReducer = Acknowledged | ScanEnded
+FromReducer = Acknowledged | ScanEnded | Missing
 ToIngester = BeginScan | StopScan | SetValues | SlotDown | ReducerAt | Quit
-ToControl = Hello | Report | Beat
+ToControl = Hello | Report | Remark | EndWorker | Beat
 ToHeart = Alive | Quit
 
 encode = msgspec.msgpack.Encoder().encode

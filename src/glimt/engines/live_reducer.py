@@ -18,6 +18,7 @@ from glimt.engines.heart import Heart
 from glimt.engines.live_messages import (
     Acknowledged,
     Hello,
+    Missing,
     Quit,
     ScanClosed,
     ScanEnd,
@@ -193,18 +194,13 @@ class LiveReducer:
         return True
 
     def _take_settled(self, scan: ScanReduction, runs: list[tuple[int, int]]) -> None:
-        n_lost = scan.settle(runs)
-        if n_lost:
-            self._heart.remark(
-                f"the reducer is back without {n_lost:,} deliveries of scan {scan.scan} that were finished before: "
-                f"{scan.problem or 'its journal does not have them'}. The results of this scan are incomplete "
-                "(unless all of those had been dropped)"
-            )
+        missing = scan.settle(runs)
+        self._send(Missing(scan.scan, missing, scan.problem or "its journal does not have them"))
 
     def _close_scan(self, scan_id: str) -> None:
         """Forget the journal of a scan that has ended; if the process that ended it has died, of that one."""
         if self._scan is not None and self._scan.scan_id == scan_id:
-            self._scan.end()
+            self._scan.dispose()
         else:
             self._role.open_log(scan_id).discard()
 
@@ -212,7 +208,7 @@ class LiveReducer:
         if self._scan is not None:
             if self._scan.scan == message.scan:
                 return
-            self._scan.end()
+            self._scan.dispose()
         self._output_problem = ""
         self._scan = ScanReduction(
             message,
@@ -271,6 +267,9 @@ class LiveReducer:
 
     def _answer(self, message: ScanEnded) -> None:
         self._heart.beat_now()
+        self._send(message)
+
+    def _send(self, message: ScanEnded | Missing) -> None:
         self._socket.send_multipart([self._ingester, encode(message)])
 
     def _state(self) -> dict[str, Any]:
@@ -296,7 +295,7 @@ class LiveReducer:
 
     def _close(self) -> None:
         if self._scan is not None:
-            self._scan.end(keep_log=self._ending is not None)
+            self._scan.dispose(keep_log=self._ending is not None)
             if self._scan.runner is not None and (failure := self._scan.runner.close()) is not None:
                 self._heart.fail(failure)
         self._heart.stop()

@@ -29,6 +29,8 @@ class ReducerLink:
         To be polled, once it is registered; ``None`` before the reducer is there.
     is_replaced : bool
         The process is not the one that the scan began with.
+    n_asked : int
+        Answers about settled serials that are still to come: until then, the account of the scan is not known.
     """
 
     def __init__(self, context: zmq.Context[Any], hello: bytes, keys: RunKeys) -> None:
@@ -39,12 +41,12 @@ class ReducerLink:
         self._registered: zmq.Socket[bytes] | None = None
         # What a new process is told. Void serials are not among it: there may be any number of them.
         self._told: list[bytes] = []
-        self._ending: bytes | None = None
         self._scan = -1
         self.is_replaced = False
+        self.n_asked = 0
 
     def connect(self, address: str, settled: list[tuple[int, int]]) -> None:
-        """Use the reducer at this address; it is told about the scan that runs, or ended last.
+        """Use the reducer at this address; it is told about the scan that runs, but not its end, or about the last one.
 
         Parameters
         ----------
@@ -64,10 +66,9 @@ class ReducerLink:
         self.socket.send(self._hello)
         for message in self._told:
             self.socket.send(message)
+        self.n_asked = 0
         if settled:
-            self.socket.send(encode(SettledRuns(self._scan, settled)))
-        if self._ending is not None:
-            self.socket.send(self._ending)
+            self.settle(settled)
 
     def register(self, poller: zmq.Poller) -> None:
         """Let a poller wait for the newest connection, if it does not yet."""
@@ -90,7 +91,7 @@ class ReducerLink:
     def begin_scan(self, start: ScanStart) -> None:
         """Tell that a scan begins."""
         self._scan = start.scan
-        self._told, self._ending, self.is_replaced = [], None, False
+        self._told, self.is_replaced, self.n_asked = [], False, 0
         self._tell(encode(start))
 
     def add_version(self, values: Values) -> None:
@@ -102,15 +103,20 @@ class ReducerLink:
         if self.socket is not None:  # otherwise it is told what is settled when it comes
             self.socket.send(encode(Void(self._scan, serials)))
 
+    def settle(self, runs: list[tuple[int, int]]) -> None:
+        """Tell a new process serials for which nothing comes any more: it says which of them it does not have."""
+        if self.socket is not None:
+            self.n_asked += 1
+            self.socket.send(encode(SettledRuns(self._scan, runs)))
+
     def end_scan(self, scan: int, n_serials: int, account: dict[str, Any], *, give_up: bool = False) -> None:
         """Tell that there is no more; ``give_up`` an output that cannot be written."""
-        self._ending = encode(ScanEnd(scan, n_serials, account, give_up))
         if self.socket is not None:
-            self.socket.send(self._ending)
+            self.socket.send(encode(ScanEnd(scan, n_serials, account, give_up)))
 
     def close_scan(self, scan_id: str) -> None:
         """Tell that the end of the scan is known here; a process that comes later has to tidy up for one that died."""
-        self._told, self._ending = [], None
+        self._told = []
         self._tell(encode(ScanClosed(scan_id)))
 
     def _tell(self, message: bytes) -> None:

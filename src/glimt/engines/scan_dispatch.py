@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from glimt.engines.assignment import Assignment
 from glimt.engines.event_block import QueuedEvent, pack_block
 from glimt.engines.recipients import ALL, ANY
+from glimt.engines.reduced_events import ReducedEvents
+from glimt.engines.work_clock import WorkClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from glimt.pipeline.ledger import DropReason, StreamLedger
 
 _LATENCIES = 2000
+_SCAN_BITS = 32
+"""Numbers of messages are of the whole run: what is said of one of the scan before must not be taken for this one."""
 _QUANTILES = (0.5, 0.9, 0.99)
 
 
@@ -60,6 +64,8 @@ class ScanDispatch:
         Events that failed.
     last_offered : int
         Number of the last event.
+    clock : WorkClock
+        Since when workers are busy with what they have.
     """
 
     def __init__(
@@ -85,7 +91,9 @@ class ScanDispatch:
         self._use_version = use_version
         self._void = void
         self._sent: dict[int, _Sent] = {}
-        self._n_messages = 0
+        self.clock = WorkClock()
+        self._reduced = ReducedEvents()
+        self._next_message = scan << _SCAN_BITS
         self._kept: dict[str, list[QueuedEvent]] = {}
         self._primers: list[QueuedEvent] = []
         self.latencies_ns: deque[int] = deque(maxlen=_LATENCIES)
@@ -130,7 +138,12 @@ class ScanDispatch:
         if is_start:  # processes to come are shown it, long after it is reduced
             self._queue.keep(event)
             self._primers.append(event)
+        first_serial = self._assignment.n_serials
         self._assignment.offer(event, n_bytes=event.n_bytes, recipients=whom, primer=is_start)
+        n_serials = self._assignment.n_serials - first_serial
+        if n_serials:
+            event.first_serial = first_serial
+            self._reduced.open(n_serials)
 
     def use(self, version: int) -> None:
         """Use these parameters for the events offered from now on."""
@@ -147,9 +160,21 @@ class ScanDispatch:
             self._use_version(slot, event.version)
             self._send(slot, self._pack(-1, event.version, [(-1, event)], is_primer=True))
 
-    def disconnect(self, slot: str, *, was_killed: bool = False) -> None:
-        """Note that the process of a slot has died; ``was_killed`` from outside, as far as is known."""
+    def disconnect(self, slot: str, *, was_killed: bool = False, has_hung: bool = False) -> None:
+        """Note that the process of a slot has died.
+
+        Parameters
+        ----------
+        slot : str
+            The slot.
+        was_killed : bool
+            From outside, as far as is known.
+        has_hung : bool
+            It was ended because it did not come back from what it had: those events have failed.
+        """
         self._forget(slot)
+        if has_hung:
+            self._assignment.give_up(slot)
         self._assignment.disconnect(slot, was_killed=was_killed)
         self.settle()
 
@@ -159,7 +184,13 @@ class ScanDispatch:
         self._assignment.retire(slot)
         self.settle()
 
+    def event_numbers(self, message: int) -> list[int]:
+        """Return the numbers of the events of a message that is not acknowledged."""
+        sent = self._sent.get(message)
+        return [] if sent is None else [event.event_number for event in sent.events]
+
     def _forget(self, slot: str) -> None:
+        self.clock.forget(slot)
         for number in [number for number, sent in self._sent.items() if sent.slot == slot]:
             del self._sent[number]
         for event in self._kept.pop(slot, ()):
@@ -167,6 +198,7 @@ class ScanDispatch:
 
     def credit(self, slot: str, max_events: int, max_bytes: int, done: int) -> None:
         """Note that a worker has processed the message ``done`` (if not negative) and takes one more."""
+        self.clock.done(slot, done)
         sent = self._sent.get(done)
         if sent is not None:
             if not sent.is_last:
@@ -181,7 +213,7 @@ class ScanDispatch:
         Returns
         -------
         list of int
-            The serials of the message; empty if no worker has it.
+            The serials of the message, in rising order; empty if no worker has it.
         """
         sent = self._sent.pop(message, None)
         if sent is None:
@@ -211,10 +243,11 @@ class ScanDispatch:
 
     def _send_run(self, block: Block[QueuedEvent], run: list[Delivery[QueuedEvent]], *, is_last: bool) -> None:
         """Send deliveries that are all for the same parameters."""
-        number, version = self._n_messages, run[0].event.version
-        self._n_messages += 1
+        number, version = self._next_message, run[0].event.version
+        self._next_message += 1
         serials, events = [one.serial for one in run], [one.event for one in run]
         self._sent[number] = _Sent(block.slot, block.number, is_last, serials, events)
+        self.clock.send(block.slot, number)
         self._use_version(block.slot, version)
         given = [(one.serial, one.event if one.streams is None else one.event.only(one.streams)) for one in run]
         self._send(block.slot, self._pack(number, version, given))
@@ -236,9 +269,9 @@ class ScanDispatch:
         self.settle()
         return dropped
 
-    def stop(self) -> None:
-        """Drop what no worker has yet."""
-        self._assignment.stop()
+    def stop(self, *, returned: bool = True) -> None:
+        """Drop what no worker has; ``returned`` also what one had that died."""
+        self._assignment.stop(returned=returned)
         self.settle()
 
     def settle(self) -> None:
@@ -246,14 +279,18 @@ class ScanDispatch:
         settled = self._assignment.settled()
         if settled.reduced:
             now_ns = time.time_ns()
-            add = self.latencies_ns.append
+            add, note = self.latencies_ns.append, self._reduced.reduce
             for event in settled.reduced:
                 add(now_ns - event.created_ns)
+                if not note(event.first_serial, event.layout):
+                    settled.failed.append(event)
+                    continue
                 for stream, _ in event.layout:
                     self._ledgers[stream].reduce()
                 self._queue.release(event)
-            self.n_finished += len(settled.reduced)
+                self.n_finished += 1
         for event in (*settled.failed, *settled.given_up):
+            self._reduced.leave_out(event.first_serial)
             for stream, _ in event.layout:
                 self._ledgers[stream].fail()
             self._queue.release(event)
@@ -264,11 +301,28 @@ class ScanDispatch:
                 self.drop(event, reason)
                 self.n_finished += 1
         if settled.void:
+            self._reduced.void(settled.void)
             self._void(settled.void)
+
+    def lose(self, runs: Sequence[tuple[int, int]]) -> int:
+        """Take back from the account what a reducer has lost; return how many reduced events that were.
+
+        Parameters
+        ----------
+        runs : sequence of (int, int)
+            Serials that it does not have, though they were acknowledged or void: first, and behind the last.
+        """
+        lost = self._reduced.lose(runs)
+        for streams, n_events in lost.items():
+            for stream in streams:
+                self._ledgers[stream].lose(n_events)
+        self.n_failed += lost.total()
+        return lost.total()
 
     def drop(self, event: QueuedEvent, reason: Any) -> None:
         """Count an event as dropped and forget it."""
         because: DropReason = reason
+        self._reduced.leave_out(event.first_serial)
         for stream, _ in event.layout:
             self._ledgers[stream].drop(because)
         self._queue.release(event)

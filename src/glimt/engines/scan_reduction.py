@@ -177,12 +177,12 @@ class ScanReduction:
         self._ready.extend(self._order.void(serials))
         self._go_on()
 
-    def settle(self, runs: Sequence[tuple[int, int]]) -> int:
-        """Do not wait for these serials, given as runs; return how many of them the log did not have."""
-        before = self._order.n_skipped
-        self._ready.extend(self._order.void(serial for run in runs for serial in range(*run)))
+    def settle(self, runs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Do not wait for these serials, given as runs; return those of them that are not here."""
+        missing = [run for first, end in runs for run in self._order.missing(first, end)]
+        self._ready.extend(self._order.void(serial for run in missing for serial in range(*run)))
         self._go_on()
-        return self._order.n_skipped - before
+        return missing
 
     def take(self, answer_to: bytes, head: ResultHead, parts: Sequence[bytes]) -> None:
         """Take results from a worker: the head, and the message that it was read from, without its mark."""
@@ -297,7 +297,7 @@ class ScanReduction:
             if failure is not None:
                 self._count(failure)
 
-    def end(self, *, keep_log: bool = False) -> None:
+    def dispose(self, *, keep_log: bool = False) -> None:
         """Stop the user's timer; forget the log unless it is still needed."""
         if self.runner is not None:
             self.runner.stop_timer()

@@ -17,9 +17,11 @@ import zmq
 from glimt.engines.live_messages import (
     Alive,
     Beat,
+    EndWorker,
     Hello,
     Quit,
     ReducerAt,
+    Remark,
     Report,
     SlotDown,
     decode_to_control,
@@ -277,10 +279,25 @@ class Supervisor:
         if isinstance(message, Beat):
             self._take_beat(name, message)
             self._socket.send_multipart([identity, encode(Alive())])
-        elif isinstance(message, Report) and name == INGESTER:
-            self._heard(name, process_id, message.state)
-            self._learn_address(str(message.state.get("address", "")))
-            self._on_report(message.state)
+        elif name == INGESTER:
+            self._take_from_ingester(message, process_id)
+
+    def _take_from_ingester(self, message: Any, process_id: int) -> None:
+        match message:
+            case Report():
+                self._heard(INGESTER, process_id, message.state)
+                self._learn_address(str(message.state.get("address", "")))
+                self._on_report(message.state)
+            case Remark():
+                self._on_remark(message.text)
+            case EndWorker():
+                role = self.roles.get(message.slot)
+                if role is not None and role.placed is not None and self._is_process(role, message):
+                    self._bury(message.slot, role, time.monotonic(), message.why)
+
+    def _is_process(self, role: RoleState, message: EndWorker) -> bool:
+        """Tell whether this is still the process of the role: one that is new has the place of another."""
+        return not role.is_new and (role.process_id, role.host) == (message.process_id, message.host)
 
     def _learn_address(self, address: str) -> None:
         """Start the workers that waited for the ingester to choose its port."""

@@ -107,8 +107,12 @@ class WorkerLinks:
 
     def is_from(self, slot: str, process_id: int, host: str) -> bool:
         """Tell whether this process is the one that a slot has."""
+        return self.process(slot) == (process_id, host)
+
+    def process(self, slot: str) -> tuple[int, str] | None:
+        """Return the process of a slot and its host, ``None`` if it has none."""
         link = self._links.get(slot)
-        return link is not None and (link.process_id, link.host) == (process_id, host)
+        return None if link is None else (link.process_id, link.host)
 
     def forget(self, slot: str) -> None:
         """Forget the process of a slot: it has died."""

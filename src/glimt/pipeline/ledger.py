@@ -143,6 +143,11 @@ class StreamLedger:
         self.pending -= n
         self.failed += n
 
+    def lose(self, n: int) -> None:
+        """Count packets that were part of a result as part of an event that failed: that result is lost."""
+        self.reduced -= n
+        self.failed += n
+
     def miss(self, first: int, last: int) -> None:
         """Count the events ``first`` to ``last``, both included, as missing from this stream."""
         self.n_missing += last - first + 1

@@ -27,8 +27,6 @@ class ResultOrder(Generic[T]):
     ----------
     n_duplicates : int
         Results that were not given out because their serial was there before, or void.
-    n_skipped : int
-        Serials that were not there when they were said to be void.
 
     Raises
     ------
@@ -36,12 +34,12 @@ class ResultOrder(Generic[T]):
         The watermark is negative.
     """
 
-    __slots__ = ("_n_void", "_next", "_waiting", "n_duplicates", "n_skipped")
+    __slots__ = ("_n_void", "_next", "_waiting", "n_duplicates")
 
     def __init__(self, watermark: int = 0) -> None:
         if watermark < 0:
             raise UsageError(f"watermark {watermark} is negative; serials start at 0")
-        self.n_duplicates = self.n_skipped = 0
+        self.n_duplicates = 0
         self._next = watermark
         self._waiting: dict[int, Any] = {}
         self._n_void = 0
@@ -117,14 +115,21 @@ class ResultOrder(Generic[T]):
         for serial in serials:
             if serial == self._next and serial not in waiting:
                 self._next += 1
-                self.n_skipped += 1
                 if waiting:
                     self._advance(ready)
             elif serial > self._next and serial not in waiting:
                 waiting[serial] = _VOID
                 self._n_void += 1
-                self.n_skipped += 1
         return ready
+
+    def missing(self, first: int, end: int) -> list[tuple[int, int]]:
+        """Return the serials from ``first`` to before ``end`` that are neither out, nor there, nor void, as runs."""
+        runs, start = [], max(first, self._next)
+        for serial in (*sorted(serial for serial in self._waiting if start <= serial < end), end):
+            if serial > start:
+                runs.append((start, serial))
+            start = serial + 1
+        return runs
 
     def _advance(self, ready: list[tuple[int, T]]) -> list[tuple[int, T]]:
         """Append to ``ready`` what waited for the serials before it."""

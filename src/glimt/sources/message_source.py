@@ -42,6 +42,10 @@ class SourceState(msgspec.Struct, kw_only=True):
     detail: str = ""
 
 
+READ_BYTES = 16 << 20
+"""About so much should be taken of a source at once [bytes], lest it fills the memory and others wait."""
+
+
 class MessageSource(Protocol):
     """Where messages enter: one stream from one address. Used by one thread."""
 
@@ -58,6 +62,7 @@ class MessageSource(Protocol):
     def receive_ready(self, limit: int) -> list[list[Any]]:
         """Return what is there without waiting: at most ``limit`` messages, each a list of parts in wire order.
 
+        A source that would have to take memory for them ends with the message that exceeds `READ_BYTES`.
         Parts are `bytes`, or ``zmq.Frame`` where they are large and came without a copy. What is refused is counted
         in `state`; nothing that comes over the wire raises.
         """

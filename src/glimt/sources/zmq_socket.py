@@ -12,7 +12,7 @@ import zmq
 from glimt.model.errors import DecodeError, UsageError
 from glimt.model.frame import MAX_ARRAY_BYTES
 from glimt.sources.connection_monitor import ConnectionMonitor
-from glimt.sources.message_source import SourceState
+from glimt.sources.message_source import READ_BYTES, SourceState
 from glimt.sources.network_address import check_zmq_port
 
 if TYPE_CHECKING:
@@ -171,13 +171,14 @@ class ZmqSource:
     def receive_ready(self, limit: int) -> list[list[Any]]:
         """Return what is there without waiting, at most ``limit`` messages, each a list of its parts.
 
+        The one that exceeds `READ_BYTES` is the last: a burst of large frames may come after small ones.
         A message with more than `MAX_PARTS` parts is refused: counted in `state`, and gone.
         """
         receive, no_wait = self._socket.recv, int(zmq.DONTWAIT)
         messages: list[list[Any]] = []
         n_bytes = 0
         try:
-            while len(messages) < limit:
+            while len(messages) < limit and n_bytes <= READ_BYTES:
                 # A frame knows whether more follow; asking the socket is slower than making a frame.
                 frame = receive(no_wait, copy=False)
                 size = len(frame)

@@ -272,6 +272,82 @@ def test_the_start_packets_of_a_late_process_are_not_overwritten_by_what_came_af
         bench.finish()
 
 
+def test_what_is_settled_is_told_in_runs() -> None:
+    with scan("w0") as bench:
+        assert bench.dispatch.settled_runs() == []
+        for _ in range(6):
+            bench.offer()
+        assert bench.dispatch.settled_runs() == []
+        for _ in range(6):
+            bench.work("w0", max_events=1)
+        numbers = [message.head.number for message in bench.inbox["w0"]]
+        for place in (0, 1, 3, 5):
+            bench.dispatch.acknowledge(numbers[place], [], keeps_frames=False)
+        assert bench.dispatch.settled_runs() == [(0, 2), (3, 4), (5, 6)]
+        for place in (2, 4):
+            bench.dispatch.acknowledge(numbers[place], [], keeps_frames=False)
+        bench.dispatch.settle()
+        assert bench.dispatch.settled_runs() == [(0, 6)]
+        bench.inbox["w0"].clear()
+
+
+def test_what_a_process_hangs_with_has_failed_and_what_it_has_done_is_given_again() -> None:
+    with scan("w0", "w1") as bench:
+        for _ in range(3):
+            bench.offer()
+        for _ in range(2):
+            bench.work("w0", max_events=1)
+        done, hangs = (message.head.number for message in bench.inbox["w0"])
+        bench.dispatch.credit("w0", 0, 0, done)
+        assert list(bench.dispatch.clock.overdue(-1.0)) == ["w0"]
+        assert bench.dispatch.event_numbers(hangs) == [1]
+        bench.inbox["w0"].clear()
+        bench.dispatch.disconnect("w0", has_hung=True)
+        bench.dispatch.stop(returned=False)
+        assert bench.dispatch.n_failed == 1
+        assert {ledger.dropped.get("stopped", 0) for ledger in bench.ledgers} == {1}
+        assert bench.dispatch.n_outstanding == 1
+        bench.work("w1")
+        bench.acknowledge("w1")
+        assert bench.dispatch.is_idle
+        assert {(ledger.reduced, ledger.failed) for ledger in bench.ledgers} == {(1, 1)}
+
+
+def test_numbers_of_messages_are_not_those_of_another_scan() -> None:
+    with scan("w0") as bench:
+        bench.offer()
+        bench.work("w0")
+        [message] = bench.inbox["w0"]
+        assert bench.dispatch.acknowledge(message.head.number - (1 << 32), [], keeps_frames=False) == []
+        bench.finish()
+
+
+def test_what_a_reducer_has_lost_has_failed() -> None:
+    with scan("w0") as bench:
+        for _ in range(4):
+            bench.offer()
+        bench.work("w0")
+        bench.acknowledge("w0", failed=(1,))
+        assert bench.dispatch.lose([(0, 3)]) == 2
+        assert bench.dispatch.n_failed == 3
+        assert {(ledger.reduced, ledger.failed) for ledger in bench.ledgers} == {(1, 3)}
+        assert bench.dispatch.n_finished == 4
+
+
+def test_frames_that_a_process_keeps_are_left_alone_when_the_scan_is_over() -> None:
+    with scan("w0") as bench:
+        bench.offer()
+        bench.work("w0")
+        bench.acknowledge("w0", keeps=True)
+        kept = bench.dispatch.close()
+        assert [event.event_number for event in kept["w0"]] == [0]
+        assert bench.memory.used_bytes > 0
+        bench.check()
+        bench.queue.give_back(kept["w0"][0])
+        assert bench.memory.used_bytes == 0
+        bench.kept["w0"].clear()
+
+
 def test_frames_that_a_users_object_keeps_stay_until_its_process_is_gone() -> None:
     with scan() as bench:
         bench.offer()

@@ -217,7 +217,7 @@ def test_without_a_reducer_every_result_fails() -> None:
     assert "no detector calibration" in bench.failures[0].error
     assert bench.failures[1].event_number == 1
     bench.reduction.finish()
-    bench.reduction.end()
+    bench.reduction.dispose()
 
 
 def test_the_end_runs_finish() -> None:
@@ -269,7 +269,7 @@ def test_the_end_of_a_scan_forgets_its_journal(tmp_path: Path) -> None:
     bench = Bench(Listing, JournalLog(tmp_path, "scan"))
     bench.take(A, 0, [0])
     assert list(tmp_path.iterdir())
-    bench.reduction.end()
+    bench.reduction.dispose()
     assert not list(tmp_path.iterdir())
 
 

@@ -66,7 +66,7 @@ class Reducing:
     def killed(self, folder: Path) -> Reducing:
         """Return the next process, which finds the journal as this one left it."""
         content = (folder / "scan.journal").read_bytes()
-        self.scan.end()
+        self.scan.dispose()
         (folder / "scan.journal").write_bytes(content)
         return Reducing(folder)
 

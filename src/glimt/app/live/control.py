@@ -43,6 +43,7 @@ class Control:
         self._logs = logs
         self._map: TriggerMap | None = None
         self._beginning = threading.Lock()
+        self._stopped = ""
         self._versions: dict[str, str] = {}
         self._identities: dict[tuple[str, int], str] = {}
 
@@ -79,10 +80,13 @@ class Control:
             if run.report.get("is_running"):
                 self._end_running()
             scan_id = run.begin_scan(data, all_wrap=all_wrap)
-            if not run.wait_for_report(lambda report: scan_id == report.get("scan_id"), _BEGIN_S):
-                raise RunEndingError(
-                    run.report.get("problem") or f"no process took the trigger map within {_BEGIN_S:.0f} s; see the log"
-                )
+            run.wait_for_report(
+                lambda report: scan_id in (report.get("scan_id"), report.get("refused_scan_id")), _BEGIN_S
+            )
+            if run.report.get("refused_scan_id") == scan_id:
+                raise ConflictError(run.report["problem"])
+            if run.report.get("scan_id") != scan_id:
+                raise RunEndingError(f"no process took the trigger map within {_BEGIN_S:.0f} s; see the log")
             self._map = trigger_map
             return scan_id
 
@@ -100,8 +104,10 @@ class Control:
         return [_NO_MAP] if self._map is None else self._map.json_pieces()
 
     def stop(self) -> None:
-        """End the scan with what has come."""
-        self._run.stop_scan()
+        """End the scan with what has come; said again, also if a worker does not come back from user code."""
+        scan_id = self._run.report.get("scan_id", "")
+        self._run.stop_scan(insist=self._stopped == scan_id != "")
+        self._stopped = scan_id
 
     # What it does -------------------------------------------------------------------------------------------
 

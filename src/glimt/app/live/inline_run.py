@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 import threading
@@ -15,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from glimt.app.beamline import Beamline
+from glimt.app.live.failure_log import FailureLog
 from glimt.app.live.open_intake import OpenIntake
 from glimt.app.live.role_setup import describe_parameters, prepare_role
 from glimt.app.live.scan_output import WriteOutput
@@ -28,10 +28,6 @@ from glimt.pipeline.failure import Failure
 from glimt.pipeline.parameter_file import read_parameters
 from glimt.pipeline.parameter_set import ParameterSet
 
-log = logging.getLogger("glimt")
-
-_SHOWN_FAILURES = 10
-_SHOWN_TRACES = 3
 _WAIT_S = 0.1
 
 
@@ -75,9 +71,8 @@ class InlineRun:
         self.slots = beamline.engine.worker_tags
         self.began_at = time.monotonic()
         self.report: dict[str, Any] = {}
-        self.failures: list[str] = []
-        self.n_failures: dict[str, int] = {}
-        self.remarks: list[str] = []
+        self._log = FailureLog()
+        self.failures, self.n_failures, self.remarks = self._log.failures, self._log.n_failures, self._log.remarks
         self.bad_messages: dict[str, list[list[bytes]]] = {}
         names = (INGESTER, REDUCER, *self.slots)
         self.roles = {name: RoleState(process_id=os.getpid(), host=socket.gethostname()) for name in names}
@@ -124,22 +119,8 @@ class InlineRun:
             self.report = report
             self._reported.notify_all()
 
-    def _take_remark(self, remark: str) -> None:
-        self.remarks.append(remark)
-        log.warning("%s", remark)
-
     def _take_failure(self, role: str, failure: Failure) -> None:
-        with self._lock:  # a reducer's timer has a thread of its own
-            number = sum(self.n_failures.values())
-            self.n_failures[role] = self.n_failures.get(role, 0) + 1
-        if number < _SHOWN_FAILURES:
-            self.failures.append(f"{role}: {failure}")
-        if number < _SHOWN_TRACES and failure.trace:
-            log.error("%s: %s\n%s", role, failure, failure.trace)
-        elif number < _SHOWN_FAILURES:
-            log.error("%s: %s", role, failure)
-        elif number == _SHOWN_FAILURES:
-            log.error("further failures are counted, not shown")
+        self._log.take(role, [failure], 1)
 
     # What the operator wants ------------------------------------------------------------------------------------
 
@@ -153,9 +134,9 @@ class InlineRun:
         self._command(BeginScan(scan_id, trigger_map, all_wrap))
         return scan_id
 
-    def stop_scan(self, *, last: bool = False) -> None:
-        """End the scan with what has come; after the ``last`` none begins any more."""
-        self._command(StopScan(last))
+    def stop_scan(self, *, last: bool = False, insist: bool = False) -> None:
+        """End the scan with what has come; see `LiveEngine`."""
+        self._command(StopScan(last, insist))
 
     def set_parameter(self, name: str, data: bytes) -> tuple[str, int]:
         """Change a parameter from the next event on; return the new content hash and the version.
@@ -213,7 +194,7 @@ class InlineRun:
         UsageError, UserCodeError
             A source cannot be opened, or a class cannot be imported.
         """
-        engine = InlineEngine(self._role(), fail=self._take_failure, remark=self._take_remark, report=self._take_report)
+        engine = InlineEngine(self._role(), fail=self._take_failure, remark=self._log.remark, report=self._take_report)
         self._engine = engine
         self._open.callback(engine.close)
         if self._serve_view is not None:

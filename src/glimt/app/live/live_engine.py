@@ -60,8 +60,17 @@ class LiveEngine(Protocol):
         """Begin a scan with a trigger map that has been checked; return its identity."""
         ...
 
-    def stop_scan(self, *, last: bool = False) -> None:
-        """End the scan with what has come; after the ``last`` none begins any more."""
+    def stop_scan(self, *, last: bool = False, insist: bool = False) -> None:
+        """End the scan with what has come.
+
+        Parameters
+        ----------
+        last : bool
+            None begins any more.
+        insist : bool
+            Do not wait for workers that do not come back from user code: end them, and count their events as failed.
+            Where there are no processes, nothing can be done about them.
+        """
         ...
 
     def set_parameter(self, name: str, data: bytes) -> tuple[str, int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import logging
 import secrets
 import threading
 import time
@@ -15,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from glimt.app.beamline import Beamline
+from glimt.app.live.failure_log import FailureLog
 from glimt.app.live.open_intake import OpenIntake
 from glimt.app.live.role_setup import describe_parameters, prepare_role
 from glimt.app.live.scan_output import WriteOutput
@@ -28,15 +28,10 @@ from glimt.engines.live_reducer import ReducerRole, run_reducer
 from glimt.engines.live_worker import WorkerRole, run_worker
 from glimt.engines.placement import Placement
 from glimt.engines.supervisor import INGESTER, REDUCER, RoleState, Supervisor
-from glimt.pipeline.failure import Failure
 from glimt.pipeline.parameter_file import read_parameters
 from glimt.pipeline.parameter_set import ParameterSet
 
-log = logging.getLogger("glimt")
-
 _SCANS_A_PROCESS = 1_000_000
-_SHOWN_FAILURES = 10
-_SHOWN_TRACES = 3
 
 
 class LiveRun:
@@ -91,9 +86,8 @@ class LiveRun:
         self.slots = beamline.engine.worker_tags
         self.began_at = time.monotonic()
         self.report: dict[str, Any] = {}
-        self.failures: list[str] = []
-        self.n_failures: dict[str, int] = {}
-        self.remarks: list[str] = []
+        self._log = FailureLog()
+        self.failures, self.n_failures, self.remarks = self._log.failures, self._log.n_failures, self._log.remarks
         self.bad_messages: dict[str, list[list[bytes]]] = {}
         self._describe = describe
         self._serve_view = serve_view
@@ -111,8 +105,8 @@ class LiveRun:
                 **{slot: (partial(self._worker_role, slot), run_worker) for slot in self.slots},
             },
             token=self._token,
-            on_failure=self._take_failures,
-            on_remark=self._take_remark,
+            on_failure=self._log.take,
+            on_remark=self._log.remark,
             on_report=self._take_report,
             max_restarts=beamline.engine.max_restarts,
             restart_window_s=beamline.engine.restart_window_s,
@@ -188,23 +182,6 @@ class LiveRun:
             self.report = report
             self._reported.notify_all()
 
-    def _take_remark(self, remark: str) -> None:
-        self.remarks.append(remark)
-        log.warning("%s", remark)
-
-    def _take_failures(self, role: str, failures: list[Failure], n_failures: int) -> None:
-        before = sum(self.n_failures.values())
-        self.n_failures[role] = self.n_failures.get(role, 0) + n_failures
-        for number, failure in enumerate(failures, start=before):
-            if number < _SHOWN_FAILURES:
-                self.failures.append(f"{role}: {failure}")
-            if number < _SHOWN_TRACES and failure.trace:
-                log.error("%s: %s\n%s", role, failure, failure.trace)
-            elif number < _SHOWN_FAILURES:
-                log.error("%s: %s", role, failure)
-            elif number == _SHOWN_FAILURES:
-                log.error("further failures are counted, not shown")
-
     # What the operator wants ------------------------------------------------------------------------------------
 
     def begin_scan(self, trigger_map: bytes, *, all_wrap: bool) -> str:
@@ -213,9 +190,9 @@ class LiveRun:
         self._supervisor.command(BeginScan(scan_id, trigger_map, all_wrap))
         return scan_id
 
-    def stop_scan(self, *, last: bool = False) -> None:
-        """End the scan with what has come; after the ``last`` none begins any more."""
-        self._supervisor.command(StopScan(last))
+    def stop_scan(self, *, last: bool = False, insist: bool = False) -> None:
+        """End the scan with what has come; see `LiveEngine`."""
+        self._supervisor.command(StopScan(last, insist))
 
     def set_parameter(self, name: str, data: bytes) -> tuple[str, int]:
         """Change a parameter from the next event on; return the new content hash and the version.

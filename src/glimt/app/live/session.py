@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("glimt")
 
 _FINISH_S = 120.0
+_PATIENCE_S = 5.0
+"""So long after an operator wants the end, workers that do not come back from user code are ended [s]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,7 @@ class LiveSession:
         Parameters
         ----------
         should_stop : callable
-            Asked each time; what has come is then finished first.
+            Asked each time; what has come is then finished first, but for events that a worker does not come back from.
         n_scans : int or None
             The run is over when so many scans have ended. Without it: when all sources have ended, or when it cannot go
             on.
@@ -129,6 +131,7 @@ class LiveSession:
             Time between two yields [s].
         """
         stopped_at = 0.0
+        may_insist = False
         while True:
             yield
             report = self.run.report
@@ -138,7 +141,10 @@ class LiveSession:
                 ended = report.get("is_closed", False) and not report["is_running"]
                 if ended or time.monotonic() - stopped_at > _FINISH_S:
                     return
-            elif should_stop() or self._is_over(report, n_scans):
+                if may_insist and time.monotonic() - stopped_at > _PATIENCE_S:
+                    may_insist = False
+                    self.run.stop_scan(last=True, insist=True)
+            elif (may_insist := should_stop()) or self._is_over(report, n_scans):
                 stopped_at = time.monotonic()
                 self.run.stop_scan(last=True)
             self.run.wait_for_report(lambda _: False, every_s)  # where there are no processes, this is the loop
