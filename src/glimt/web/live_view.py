@@ -92,7 +92,7 @@ def _api_router(progress: Callable[[], dict[str, Any]] | None) -> APIRouter:
 
     def show_progress() -> Response:
         if progress is None:
-            raise HTTPException(404, "this run does not tell its progress")
+            raise HTTPException(404, "the progress is not told here; a live run tells it on its control port")
         return json_answer(progress(), ignore_nan=True)
 
     router.add_api_route("/status", status, methods=["GET"], response_model=None)
@@ -117,7 +117,7 @@ def _parameter_router(parameters: ParameterAccess | None) -> APIRouter:
 
     async def post(request: Request, name: str) -> Response:
         if parameters is None:
-            raise HTTPException(404, "this run takes no parameters")
+            raise HTTPException(404, "parameters are not taken here; a live run takes them on its control port")
         body = await read_body(request, MAX_PARAMETER_BYTES)
         try:
             return json_answer(await run_in_threadpool(parameters.set, name, body))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 import uuid
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from glimt.engines.supervisor import RoleState
     from glimt.web.health import Health
     from glimt.web.log_ring import LogRing
+
+log = logging.getLogger("glimt")
 
 _BEGIN_S = 10.0
 _END_S = 20.0
@@ -213,7 +216,11 @@ class Control:
             raise UsageError("a parameter has a name of 1 to 200 characters")
         content_hash, number = self._run.set_parameter(name, data)
         self._versions[name] = str(uuid.uuid4())
-        self._run.wait_for_report(lambda report: report.get("bound", [-1])[0] >= number, 1.0)
+        bound = self._run.wait_for_report(lambda report: report.get("bound", [-1])[0] >= number, 1.0)
+        event = self._run.report["bound"][1] if bound else None
+        log.info("parameter %s is changed for all workers from event %s on", name, "?" if event is None else event)
+        if name not in {entry["name"] for entry in self.describe()}:
+            log.warning("parameter %s is described by neither class: it has bytes but no value", name)
         return content_hash
 
     def describe(self) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from glimt.app.beamline import Beamline
 from glimt.app.live.failure_log import FailureLog
+from glimt.app.live.given_parameters import given_parameters
 from glimt.app.live.open_intake import OpenIntake
 from glimt.app.live.role_setup import describe_parameters, prepare_role
 from glimt.app.live.scan_output import WriteOutput
@@ -25,8 +26,6 @@ from glimt.engines.live_inline import InlineEngine, InlineRole
 from glimt.engines.live_messages import BeginScan, SetValues, StopScan
 from glimt.engines.supervisor import INGESTER, REDUCER, RoleState
 from glimt.pipeline.failure import Failure
-from glimt.pipeline.parameter_file import read_parameters
-from glimt.pipeline.parameter_set import ParameterSet
 
 _WAIT_S = 0.1
 
@@ -66,8 +65,7 @@ class InlineRun:
         self.beamline = beamline
         prepare_role(str(beamline.pipeline.path), beamline.log.level)
         self._describe = partial(describe_parameters, beamline.pipeline.worker, beamline.pipeline.reducer)
-        given = read_parameters(beamline.pipeline.parameter_file) if beamline.pipeline.parameter_file else {}
-        self.parameters = ParameterSet(self._describe(), given | beamline.parameters)
+        self.parameters = given_parameters(beamline, self._describe())
         self.slots = beamline.engine.worker_tags
         self.began_at = time.monotonic()
         self.report: dict[str, Any] = {}

@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from glimt.app.beamline import Beamline
 from glimt.app.live.failure_log import FailureLog
+from glimt.app.live.given_parameters import given_parameters
 from glimt.app.live.open_intake import OpenIntake
 from glimt.app.live.role_setup import describe_parameters, prepare_role
 from glimt.app.live.scan_output import WriteOutput
@@ -28,8 +29,6 @@ from glimt.engines.live_reducer import ReducerRole, run_reducer
 from glimt.engines.live_worker import WorkerRole, run_worker
 from glimt.engines.placement import Placement
 from glimt.engines.supervisor import INGESTER, REDUCER, RoleState, Supervisor
-from glimt.pipeline.parameter_file import read_parameters
-from glimt.pipeline.parameter_set import ParameterSet
 
 _SCANS_A_PROCESS = 1_000_000
 
@@ -81,8 +80,7 @@ class LiveRun:
         self._prepare = partial(prepare_role, str(beamline.pipeline.path), beamline.log.level)
         self._prepare()
         describe = partial(describe_parameters, beamline.pipeline.worker, beamline.pipeline.reducer)
-        given = read_parameters(beamline.pipeline.parameter_file) if beamline.pipeline.parameter_file else {}
-        self.parameters = ParameterSet(describe(), given | beamline.parameters)
+        self.parameters = given_parameters(beamline, describe())
         self.slots = beamline.engine.worker_tags
         self.began_at = time.monotonic()
         self.report: dict[str, Any] = {}
