@@ -30,7 +30,7 @@ class OpenSockets:
     def close(self) -> None:
         for socket in self._sockets:
             socket.close(linger=0)
-        self._context.term()
+        self._context.destroy(linger=0)
 
 
 @pytest.fixture
