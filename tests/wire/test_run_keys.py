@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import socket as network
 from collections.abc import Iterator
 from typing import Any
 
@@ -104,6 +105,10 @@ def test_a_lost_connection_is_noticed_although_zeromq_connects_again(
 def test_a_server_that_is_not_there_yet_is_no_loss(context: OpenSockets) -> None:
     server, address = served(context, NO_KEYS)
     server.close(linger=0)
+    host, port = address.removeprefix("tcp://").split(":")
+    with pytest.raises(ConnectionRefusedError):  # ZeroMQ closes it in a thread of its own
+        while True:
+            network.create_connection((host, int(port)), timeout=5).close()
     client = context.socket(zmq.DEALER)
     watch = LossWatch(client, address)
     client.connect(address)
