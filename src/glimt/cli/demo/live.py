@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _LEAD_S = 1.5
 _EXIT_S = 5.0
+_ALONE_S = 60
+"""A device ends if nobody receives for so long [s]: a demonstration that was killed leaves nothing behind."""
 _BEAM_PERIOD = 97
 
 _BEAMLINE = """\
@@ -131,6 +133,7 @@ def _simulators(demo: LiveDemo, addresses: Mapping[str, str]) -> Iterator[None]:
     shared = [
         "--connect", "--series", "0", "--series-gap", "2", "--frames", str(demo.n_frames),
         "--rate", str(demo.rate_hz), "--beam-period", str(_BEAM_PERIOD), "--start-at", str(time.time() + _LEAD_S),
+        "--timeout", str(_ALONE_S),
     ]  # fmt: skip
     detector = ["--shape", "{}x{}".format(*demo.shape), "--compression", "bslz4", "--header-detail", "all"]
     processes = [
