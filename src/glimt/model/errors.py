@@ -103,3 +103,55 @@ class StoreError(GlimtError, OSError):
         self.what = what
         self.path = path
         self.n_lost = n_lost
+
+
+class RecipeError(GlimtError, ValueError):
+    """A recipe is not valid, or what it says cannot be done; the text names the step."""
+
+
+class BrokerError(GlimtError, ConnectionError):
+    """A message broker cannot be reached, or refuses what was asked of it."""
+
+
+class UnknownQueueError(BrokerError):
+    """A message was for a queue that the broker does not have.
+
+    Parameters
+    ----------
+    queue : str
+        Its name.
+    where : str
+        The broker, and what else helps to find the mistake.
+    """
+
+    def __init__(self, queue: str, *, where: str = "") -> None:
+        super().__init__(f"{where}: there is no queue {queue!r}" if where else f"there is no queue {queue!r}")
+        self.queue = queue
+
+
+class LostDeliveryError(BrokerError):
+    """A message is no longer this receiver's: its connection or its lease ended, and another will get it."""
+
+
+class RejectedMessageError(GlimtError, ValueError):
+    """A message can never be handled as it is: it goes to the dead letters with this text."""
+
+
+class RetryMessageError(GlimtError, RuntimeError):
+    """A message cannot be handled now: it is delivered again.
+
+    Parameters
+    ----------
+    what : str
+        Why not now.
+    after_s : float or None
+        When to try again; ``None`` for a time that grows with each attempt.
+    """
+
+    def __init__(self, what: str, *, after_s: float | None = None) -> None:
+        super().__init__(what)
+        self.after_s = after_s
+
+
+class ResultsDatabaseError(GlimtError, ConnectionError):
+    """The results database cannot be reached, or refuses a statement that would be right at another time."""
