@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import groupby, pairwise
 from pathlib import Path
 
+import h5py
 import pytest
 
 from glimt.sim.plan import SimulationPlan
@@ -68,4 +69,8 @@ def test_a_change_holds_from_one_event_on_for_all_workers(tmp_path: Path, killed
     assert changes == bound
     assert gains == [int(gain) for gain in output.published["own_gains"]]
     assert [one for one, _ in groupby(output.published["hashes"])] == [one.encode() for one in hashes]
+    with h5py.File(tmp_path / f"out_{report['scan_id']}.h5") as file:
+        changes_kept = file["glimt/parameter_changes"].values()
+        assert [(int(one.attrs["event_number"]), int(one["gain"][()])) for one in changes_kept] == bound
+        assert int(file["glimt/parameters/gain"][()]) == 1
     assert check_ledger(report)["det"]["failed"] == 0

@@ -29,6 +29,7 @@ from glimt.engines.live_messages import (
     ReducerAt,
     Remark,
     Report,
+    ScanEnd,
     ScanStart,
     SetValues,
     SlotDown,
@@ -47,6 +48,7 @@ from glimt.engines.stuck_workers import StuckWorkers
 from glimt.engines.worker_links import WorkerLinks
 from glimt.model.errors import UsageError
 from glimt.model.trigger_map import TriggerMap
+from glimt.pipeline.value_history import ValueHistory
 
 if TYPE_CHECKING:
     from glimt.engines.event_block import QueuedEvent
@@ -84,6 +86,7 @@ class Ingester:
         self._scan_id = ""
         self._data, self._version = dict(role.data), role.version
         self._bound: tuple[int, int] = (role.version, 0)
+        self._values = ValueHistory(self._data)
         self._finishing: set[str] | None = None
         self._ending_sent = False
         self._output_problem = self._problem = self._refused = ""
@@ -179,6 +182,7 @@ class Ingester:
         self._queue.begin_scan()
         self._stuck.begin_scan()
         start = ScanStart(self._next_scan, scan_id, self._version, self._data)
+        self._values = ValueHistory(self._data)
         self._reducer.begin_scan(start)
         self._workers.begin_scan(start)
         self._dispatch = dispatch = ScanDispatch(
@@ -211,7 +215,11 @@ class Ingester:
             self._finishing = self._workers.finish(dispatch.scan)
         if not self._finishing and not self._ending_sent and not self._reducer.n_asked:
             self._ending_sent = True
-            self._reducer.end_scan(dispatch.scan, dispatch.n_serials, self._admission.account())
+            self._reducer.end_scan(self._scan_end(dispatch))
+
+    def _scan_end(self, dispatch: ScanDispatch, *, give_up: bool = False) -> ScanEnd:
+        account, changes = self._admission.account(), self._values.changes
+        return ScanEnd(dispatch.scan, dispatch.n_serials, account, give_up, changes)
 
     def _end_scan(self, now_ns: int) -> None:
         """Forget the scan: workers and reducer have finished it."""
@@ -354,9 +362,7 @@ class Ingester:
         if message.insist:
             self._stuck.insist()
         if self._output_problem and self._dispatch is not None:
-            self._reducer.end_scan(
-                self._dispatch.scan, self._dispatch.n_serials, self._admission.account(), give_up=True
-            )
+            self._reducer.end_scan(self._scan_end(self._dispatch, give_up=True))
         self._intake.stop(time.time_ns(), last=message.last)
 
     def _set_values(self, message: SetValues) -> None:
@@ -372,6 +378,7 @@ class Ingester:
         self._reducer.add_version(values)
         dispatch.use(message.version)
         self._bound = (message.version, first)
+        self._values.change(first, message.data)
 
     # Reports ------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from glimt.engines.live_messages import ScanStart
 from glimt.engines.scan_reduction import ResultLog, ScanReduction
 from glimt.pipeline.failure import Failure
 from glimt.pipeline.parameter_set import ParameterSet
+from glimt.pipeline.value_history import Changes
 
 RETRY_OUTPUT_S = 2.0
 
@@ -28,7 +29,8 @@ class InlineReducer:
     open_log : callable
         Returns the `ResultLog` of a scan, by its identity.
     write_output : callable or None
-        Given the published tree, its lock, the scan's identity, its ledger and its parameters, writes the output file
+        Given the published tree, its lock, the scan's identity, its ledger and its parameters (see
+        `glimt.pipeline.value_history.ValueHistory`), writes the output file
         and returns why it could not, or an empty text.
     fail : callable
         Told of every call of user code that raised.
@@ -47,7 +49,7 @@ class InlineReducer:
         *,
         parameters: ParameterSet,
         open_log: Callable[[str], ResultLog],
-        write_output: Callable[[Mapping[str, Any], Any, str, dict[str, Any], dict[str, bytes]], str] | None,
+        write_output: Callable[[Mapping[str, Any], Any, str, dict[str, Any], Changes], str] | None,
         fail: Callable[[Failure], None],
         remark: Callable[[str], None],
     ) -> None:
@@ -102,7 +104,7 @@ class InlineReducer:
         if self._scan is not None:
             self._scan.take(b"", results, pack_results(results)[1:])
 
-    def end(self, account: dict[str, Any], *, give_up: bool) -> bool:
+    def end(self, account: dict[str, Any], changes: Changes, *, give_up: bool) -> bool:
         """Run ``finish`` once and write the output; False if that is to be tried again later, as with a full disk."""
         scan = self._scan
         if scan is None:
@@ -114,7 +116,7 @@ class InlineReducer:
             scan.finish()
         if self._write_output is not None and not give_up:
             tree, lock = self.tree()
-            problem = self._write_output(tree, lock, scan.scan_id, account, self._parameters.data())
+            problem = self._write_output(tree, lock, scan.scan_id, account, changes)
             if problem and problem != self.output_problem:
                 self._remark(problem)
             elif self.output_problem and not problem:

@@ -30,6 +30,7 @@ from glimt.model.errors import UsageError
 from glimt.model.trigger_map import TriggerMap
 from glimt.pipeline.parameter_set import ParameterSet
 from glimt.pipeline.user_class import import_class
+from glimt.pipeline.value_history import Changes, ValueHistory
 
 if TYPE_CHECKING:
     from glimt.engines.intake import Intake
@@ -76,7 +77,7 @@ class InlineRole:
     describe: Callable[[], list[Any]]
     data: dict[str, bytes]
     open_log: Callable[[str], ResultLog]
-    write_output: Callable[[Mapping[str, Any], Any, str, dict[str, Any], dict[str, bytes]], str] | None = None
+    write_output: Callable[[Mapping[str, Any], Any, str, dict[str, Any], Changes], str] | None = None
 
 
 class InlineEngine:
@@ -144,6 +145,7 @@ class InlineEngine:
         self._n_scans = 0
         self._scan_id = self._problem = self._refused = ""
         self._bound = (0, 0)
+        self._values = ValueHistory(role.data)
         self._has_finished = self._gives_up = False
         self._reported_at = 0.0
         self._orders: deque[Any] = deque()
@@ -247,6 +249,7 @@ class InlineEngine:
         self._scan_id = scan_id
         self._queue.begin_scan()
         start = ScanStart(self._n_scans, scan_id, self._version, dict(self._data))
+        self._values = ValueHistory(self._data)
         self._dispatch = dispatch = ScanDispatch(
             start.scan,
             scan_id,
@@ -282,7 +285,7 @@ class InlineEngine:
             for worker in self._workers.values():
                 worker.finish()
         problem = self._reducer.output_problem
-        if self._reducer.end(self._admission.account(), give_up=self._gives_up):
+        if self._reducer.end(self._admission.account(), self._values.changes, give_up=self._gives_up):
             self._end_scan()
         elif self._reducer.output_problem != problem:
             self._reported_at = 0.0
@@ -333,6 +336,7 @@ class InlineEngine:
             worker.add_version(message.version, message.data)
         dispatch.use(message.version)
         self._bound = (message.version, dispatch.last_offered + 1)
+        self._values.change(self._bound[1], message.data)
 
     # Reports ------------------------------------------------------------------------------------------------
 

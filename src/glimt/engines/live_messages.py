@@ -182,12 +182,15 @@ class ScanEnd(msgspec.Struct, tag="scan_end", frozen=True):
         The ledger of the scan, for the output file.
     give_up : bool
         Do not go on trying to write the output file.
+    changes : list of (int, dict of str to bytes)
+        The parameters, see `glimt.pipeline.value_history.ValueHistory`.
     """
 
     scan: int
     n_serials: int
     account: dict[str, Any]
     give_up: bool = False
+    changes: list[tuple[int, dict[str, bytes]]] = []
 
 
 class ScanEnded(msgspec.Struct, tag="scan_ended", frozen=True):

@@ -35,6 +35,7 @@ from glimt.engines.run_keys import NO_KEYS, RunKeys, notice_vanished_peers
 from glimt.engines.scan_reduction import ResultLog, ScanReduction
 from glimt.pipeline.parameter_set import ParameterSet
 from glimt.pipeline.user_class import import_class
+from glimt.pipeline.value_history import Changes
 
 _RETRY_OUTPUT_S = 2.0
 INGESTER = "ingester"
@@ -63,7 +64,8 @@ class ReducerRole:
     serve : callable or None
         Given an object with a method ``tree``, returns a context manager that shows it while it is open.
     write_output : callable or None
-        Given the published tree, its lock, the scan's identity, its ledger and its parameters, writes the output file
+        Given the published tree, its lock, the scan's identity, its ledger and its parameters (see
+        `glimt.pipeline.value_history.ValueHistory`), writes the output file
         and returns why it could not, or an empty text.
     keys : RunKeys
         Of the run.
@@ -77,7 +79,7 @@ class ReducerRole:
     describe: Callable[[], list[Any]]
     open_log: Callable[[str], ResultLog]
     serve: Callable[[Any], AbstractContextManager[Any]] | None = None
-    write_output: Callable[[Mapping[str, Any], Any, str, dict[str, Any], dict[str, bytes]], str] | None = None
+    write_output: Callable[[Mapping[str, Any], Any, str, dict[str, Any], Changes], str] | None = None
     keys: RunKeys = NO_KEYS
 
 
@@ -251,7 +253,7 @@ class LiveReducer:
             scan.finish()
         if self._role.write_output is not None and not ending.give_up:
             tree, lock = self.tree()
-            problem = self._role.write_output(tree, lock, scan.scan_id, ending.account, self._parameters.data())
+            problem = self._role.write_output(tree, lock, scan.scan_id, ending.account, ending.changes)
             if problem:
                 if problem != self._output_problem:
                     self._output_problem = problem

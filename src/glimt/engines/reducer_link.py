@@ -109,10 +109,10 @@ class ReducerLink:
             self.n_asked += 1
             self.socket.send(encode(SettledRuns(self._scan, runs)))
 
-    def end_scan(self, scan: int, n_serials: int, account: dict[str, Any], *, give_up: bool = False) -> None:
-        """Tell that there is no more; ``give_up`` an output that cannot be written."""
+    def end_scan(self, end: ScanEnd) -> None:
+        """Tell that there is no more."""
         if self.socket is not None:
-            self.socket.send(encode(ScanEnd(scan, n_serials, account, give_up)))
+            self.socket.send(encode(end))
 
     def close_scan(self, scan_id: str) -> None:
         """Tell that the end of the scan is known here; a process that comes later has to tidy up for one that died."""
