@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import sys
 import subprocess
 import sys
 import time
@@ -152,8 +153,8 @@ def beamline_file(folder: Path, *, control: int, stream: str) -> Path:
     path.write_text(
         f"""
 [pipeline]
-worker = "src.worker:ExampleWorker"
-reducer = "src.reducer:ExampleReducer"
+worker = "src.worker:TestWorker"
+reducer = "src.reducer:TestReducer"
 [streams.eiger]
 transport = "zmq-pull"
 protocol = "stins"
@@ -190,7 +191,12 @@ def test_doctor_says_when_a_port_to_listen_at_is_taken(tmp_path: Path, free_port
     assert result.exit_code == 1
 
 
-def test_doctor_is_content_with_a_sender_that_listens(tmp_path: Path, free_port: int) -> None:
+def test_doctor_is_content_with_a_sender_that_listens(
+    tmp_path: Path, free_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    for name in [name for name in sys.modules if name.partition(".")[0] == "src"]:  # of another test's folder
+        monkeypatch.delitem(sys.modules, name)
     with socket.create_server(("127.0.0.1", 0)) as sender:
         stream = f'address = "tcp://127.0.0.1:{sender.getsockname()[1]}"'
         result = run("doctor", str(beamline_file(tmp_path, control=free_port, stream=stream)))

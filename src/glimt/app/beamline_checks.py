@@ -206,6 +206,6 @@ def _wrong_with_template(file: Path) -> str:
     if "scan" not in {name for name, _, _ in parts}:
         return "it must contain {scan}, or the next scan would have no file"
     folder = str(file.parent)
-    if "{" not in folder and not os.path.isdir(folder):
-        return f"its folder {folder} must exist"
+    if "{" not in folder and not os.path.isdir(folder) and not os.path.isdir(os.path.dirname(folder)):
+        return f"the folder that {folder} shall be made in must exist"
     return ""

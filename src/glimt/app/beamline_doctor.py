@@ -1,10 +1,12 @@
-"""Looks at what a beamline file names before it is run: are senders there, ports free, folders writable."""
+"""Looks at what a beamline file names before it is run: classes, senders, ports, folders, tokens."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import socket
+import stat
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +14,8 @@ from typing import TYPE_CHECKING
 from glimt.app.finding import Finding
 from glimt.app.process_rules import full_disk
 from glimt.app.stream_address import parse_endpoint
+from glimt.model.errors import UsageError, UserCodeError
+from glimt.pipeline.user_class import import_class
 from glimt.web.health import DiskHealth
 
 if TYPE_CHECKING:
@@ -26,10 +30,53 @@ def diagnose_file(beamline: Beamline) -> list[Finding]:
 
     Addresses are tried by opening and closing a TCP connection, without a word of ZeroMQ: senders give nothing away.
     """
-    found = [finding for name, stream in beamline.streams.items() for finding in _stream(name, stream)]
+    found = [*_classes(beamline), *_control(beamline)]
+    found += [finding for name, stream in beamline.streams.items() for finding in _stream(name, stream)]
     for folder in dict.fromkeys(_folders(beamline)):
         found += _folder(folder)
     return found
+
+
+def _classes(beamline: Beamline) -> Iterator[Finding]:
+    """Import worker and reducer, as a run does first."""
+    path = str(beamline.pipeline.path)
+    if path not in sys.path:
+        sys.path.insert(0, path)
+    for key in ("worker", "reducer"):
+        try:
+            import_class(getattr(beamline.pipeline, key))
+        except (UsageError, UserCodeError) as error:
+            why = error.trace.strip().rpartition("\n")[2] if isinstance(error, UserCodeError) else ""
+            yield Finding(
+                "error",
+                f"pipeline.{key}: {error}",
+                why or f"Modules are looked for in {path} (pipeline.path).",
+                f"Correct the module, or pipeline.{key} or pipeline.path in the beamline file.",
+            )
+
+
+def _control(beamline: Beamline) -> Iterator[Finding]:
+    control = beamline.control
+    for key in ("port", "view_port"):
+        port = getattr(control, key)
+        if port:
+            yield from _listen(f"control.{key}", f"{control.host}:{port}", f"control.{key}", control.host, port)
+    if control.token_file is not None:
+        yield from _token_file(control.token_file)
+
+
+def _token_file(path: Path) -> Iterator[Finding]:
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return  # reading the beamline file has said so already
+    if mode & (stat.S_IRGRP | stat.S_IROTH):
+        yield Finding(
+            "warning",
+            f"other users of this machine can read the token in {path}",
+            "Whoever has the token can steer the run.",
+            f"chmod 600 {path}",
+        )
 
 
 def _stream(name: str, stream: Stream) -> Iterator[Finding]:
@@ -39,8 +86,10 @@ def _stream(name: str, stream: Stream) -> Iterator[Finding]:
     endpoint = parse_endpoint(stream.address, transport=stream.transport, listens=listens)
     if endpoint.port == 0:  # any free one, or none
         return
-    try_it = _listen if listens else _connect
-    yield from try_it(name, stream, endpoint.host, endpoint.port)
+    if listens:
+        yield from _listen(f"stream {name}", stream.address, f"streams.{name}.address", endpoint.host, endpoint.port)
+    else:
+        yield from _connect(name, stream, endpoint.host, endpoint.port)
 
 
 def _connect(name: str, stream: Stream, host: str, port: int) -> Iterator[Finding]:
@@ -56,7 +105,7 @@ def _connect(name: str, stream: Stream, host: str, port: int) -> Iterator[Findin
         )
 
 
-def _listen(name: str, stream: Stream, host: str, port: int) -> Iterator[Finding]:
+def _listen(what: str, address: str, key: str, host: str, port: int) -> Iterator[Finding]:
     any_host = "" if host in {"*", "0.0.0.0"} else host
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as trial:
@@ -67,9 +116,9 @@ def _listen(name: str, stream: Stream, host: str, port: int) -> Iterator[Finding
             reason = getattr(error, "strerror", None) or error
             yield Finding(
                 "error",
-                f"stream {name}: cannot listen at {stream.address} ({reason})",
+                f"{what}: cannot listen at {address} ({reason})",
                 "Another program, perhaps another run, has the port, or the address is not of this machine.",
-                f"End the other program, or change streams.{name}.address.",
+                f"End the other program, or change {key}.",
             )
 
 
