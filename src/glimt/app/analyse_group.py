@@ -10,13 +10,12 @@ import numpy.typing as npt
 
 from glimt.app.analyse_files import ImageGroup
 from glimt.kernels.image_quality import ImageQuality
-from glimt.kernels.masks import combine_masks
 from glimt.model.errors import GlimtError, UsageError
 from glimt.model.geometry import Poni
-from glimt.pipeline.workers.image_analysis import ImageAnalyzer, geometry_of
+from glimt.pipeline.workers.image_analysis import ImageAnalyzer
 from glimt.pipeline.workers.spot_options import SpotOptions
+from glimt.services.file_analyzer import file_analyzer
 from glimt.sources.image_file import open_images
-from glimt.sources.image_file_metadata import ImageMetadata
 from glimt.sources.image_file_series import ImageSeries
 
 
@@ -102,7 +101,10 @@ class GroupAnalysis:
             self._buffer = np.empty(series.metadata.shape, series.metadata.dtype)
         pixels = series.read(index - self._first, self._buffer, narrow=True)
         if self._analyzer is None:
-            self._analyzer = make_analyzer(series, self._options)
+            options = self._options
+            self._analyzer = file_analyzer(
+                series.metadata, options.spots, masks=(series.mask, options.mask), poni=options.poni
+            )
         return self._analyzer.analyze(pixels)
 
     def _open(self) -> None:
@@ -124,47 +126,3 @@ class GroupAnalysis:
         """Close the files."""
         if self._series is not None:
             self._series.close()
-
-
-def make_analyzer(series: ImageSeries, options: AnalysisOptions) -> ImageAnalyzer:
-    """Return the analyzer for the images of a series.
-
-    Raises
-    ------
-    UsageError
-        The geometry is not known, or a mask has another shape than the images.
-    """
-    known = series.metadata
-    shape = _flat_shape(known)
-    masks = [mask for mask in (series.mask, options.mask) if mask is not None]
-    geometry = geometry_of(
-        _poni(known, shape, options.poni),
-        sensor_thickness_m=known.sensor_thickness_m,
-        sensor_material=known.sensor_material,
-    )
-    for mask in masks:
-        if mask.shape != shape:
-            raise UsageError(f"the mask has shape {mask.shape}, the images {shape}")
-    return ImageAnalyzer(
-        geometry,
-        options=options.spots,
-        mask=combine_masks(*masks) if masks else None,
-        saturation_value=known.saturation_value,
-    )
-
-
-def _flat_shape(known: ImageMetadata) -> tuple[int, int]:
-    if len(known.shape) != 2:
-        raise UsageError(f"images of shape {known.shape} have modules; only flat images (slow, fast) are analyzed")
-    return known.shape[0], known.shape[1]
-
-
-def _poni(known: ImageMetadata, shape: tuple[int, int], given: Poni | None) -> Poni:
-    if given is None:
-        poni = known.poni()
-        if poni.wavelength is None:
-            raise UsageError("the image file does not say the wavelength; give a PONI file")
-        return poni
-    if given.detector.shape is not None and given.detector.shape != shape:
-        raise UsageError(f"the PONI file is for images of {given.detector.shape}, these have {shape} pixels")
-    return given if given.detector.shape is not None else given.with_shape(shape)

@@ -8,12 +8,17 @@ import sys
 import typer
 
 from glimt.cli.analyse import analyse
+from glimt.cli.broker import broker
 from glimt.cli.convert import convert
+from glimt.cli.db import db
 from glimt.cli.demo import demo
 from glimt.cli.doctor import doctor
+from glimt.cli.go import go
+from glimt.cli.recipe import recipe
 from glimt.cli.record import record
 from glimt.cli.replay import replay
 from glimt.cli.run import run
+from glimt.cli.serve import serve
 from glimt.cli.simulate import simulate
 from glimt.cli.status import status
 from glimt.model.errors import GlimtError, UserCodeError
@@ -35,6 +40,11 @@ app.command()(demo)
 app.command()(record)
 app.command()(convert)
 app.add_typer(simulate, name="simulate")
+app.command()(serve)
+app.command()(go)
+app.add_typer(recipe, name="recipe")
+app.add_typer(broker, name="broker")
+app.add_typer(db, name="db")
 app.command()(status)
 app.command()(doctor)
 

@@ -21,7 +21,8 @@ from glimt.sources.image_file_series import check_number, image_buffer
 class CbfSeries:
     """Images of CBF files; an `glimt.sources.image_file_series.ImageSeries`.
 
-    The first image that can be read is read at once: shape, type, header and mask are those of all.
+    The first image is read at once: shape, type, header and mask are those of all. Its pixels are kept until they are
+    asked for, for the first time.
 
     Parameters
     ----------
@@ -44,6 +45,7 @@ class CbfSeries:
         self.metadata = cbf_metadata(header, pixels)
         self.mask: npt.NDArray[np.bool_] | None = cbf_mask(pixels)
         self._is_open = True
+        self._unread: npt.NDArray[Any] | None = pixels  # of the first image, which to decode twice would take long
 
     def __len__(self) -> int:
         return len(self._files)
@@ -60,13 +62,19 @@ class CbfSeries:
         path, where = self._files.path_of(number), f"{self.path}, image {number}"
         if not self._is_open:
             raise DecodeError("the series is closed", where=where)
+        unread, self._unread = (self._unread, None) if number == 0 else (None, self._unread)
+        if unread is not None and out is None:
+            return unread
         buffer = image_buffer(out, self.metadata, self.path)
+        if unread is not None:
+            buffer[...] = unread
+            return buffer
         data = read_image_file(path, where=where)
         return decode_cbf(data, where=f"{where}: {path}", out=buffer).pixels
 
     def close(self) -> None:
         """Make the series unreadable; no file is open between two images."""
-        self._is_open = False
+        self._is_open, self._unread = False, None
 
     def __enter__(self) -> Self:
         return self

@@ -35,7 +35,8 @@ def read_image_file(path: str | Path, *, where: str, max_bytes: int = MAX_FILE_B
                 data = packed.read(max_bytes + 1)
         else:
             with open(path, "rb") as file:
-                data = file.read(max_bytes + 1)
+                n_bytes = os.fstat(file.fileno()).st_size  # room for max_bytes takes longer to get than to read
+                data = file.read(min(n_bytes, max_bytes) + 1)
     except (OSError, EOFError, zlib.error, MemoryError) as error:
         raise DecodeError(f"{path} cannot be read ({str(error)[:100]}); it may be cut", where=where) from None
     if len(data) > max_bytes:

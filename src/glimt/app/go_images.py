@@ -1,0 +1,81 @@
+"""Enters images that no beamline entered as a data collection, so that recipes find them."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from glimt.app.serve import prepare_results
+from glimt.app.site import Site
+from glimt.model.errors import UsageError
+
+_STEPS = re.compile(r"\A([0-9]{1,6})[x×]([0-9]{1,6})\Z", re.ASCII)
+
+
+def register_images(
+    site: Site, template: str, *, first: int = 1, last: int | None = None, grid: str = "", visit: str = "xx0-1"
+) -> int:
+    """Enter images into the results database as a data collection, and return its number.
+
+    Parameters
+    ----------
+    site : Site
+    template : str
+        Path such as ``/data/thau_3_2_####.cbf``, or of a single file such as ``/data/thau_1.nxs``.
+    first, last : int
+        Numbers of the first and the last image; without ``last`` as many as ``grid`` has.
+    grid : str
+        A grid scan: ``19x1``, columns times rows.
+    visit : str
+        Such as ``mx12345-6``.
+
+    Raises
+    ------
+    UsageError
+        They make no sense together, or the database's packages are not installed.
+    ResultsDatabaseError
+        The database cannot be reached.
+    """
+    steps = _grid_steps(grid)
+    n_images = _n_images(first, last, steps)
+    prepare_results(site)
+    from glimt.stores.collections_db_registration import RegisteredCollection, RegisteredGrid, register_collection
+    from glimt.stores.results_db import ResultsDatabase
+
+    path = Path(os.path.abspath(os.path.expanduser(template)))
+    collection = RegisteredCollection(
+        image_directory=str(path.parent),
+        image_template=path.name,
+        n_images=n_images,
+        first_image=first,
+        experiment_type="Mesh" if steps else "OSC",
+        beamline=site.beamline,
+        visit=visit,
+        grid=None if steps is None else RegisteredGrid(steps_x=steps[0], steps_y=steps[1]),
+    )
+    database = ResultsDatabase(str(site.results_url))
+    with database.transaction() as session:
+        return register_collection(session, collection)
+
+
+def _grid_steps(text: str) -> tuple[int, int] | None:
+    if not text:
+        return None
+    match = _STEPS.match(text)
+    if match is None or not int(match[1]) or not int(match[2]):
+        raise UsageError(f"the grid {text!r} is none; write columns times rows, such as 19x1")
+    return int(match[1]), int(match[2])
+
+
+def _n_images(first: int, last: int | None, steps: tuple[int, int] | None) -> int:
+    in_grid = None if steps is None else steps[0] * steps[1]
+    if last is None:
+        if in_grid is None:
+            raise UsageError("how many images there are is not said; give --last, or --grid for a grid scan")
+        return in_grid
+    if last < first:
+        raise UsageError(f"--last {last} is before --first {first}")
+    if in_grid is not None and in_grid != last - first + 1:
+        raise UsageError(f"the grid has {in_grid} images, --first to --last are {last - first + 1}")
+    return last - first + 1

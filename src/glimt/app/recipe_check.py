@@ -1,0 +1,94 @@
+"""Check recipes for people: a file or a name to the recipe, and all that is wrong with it as lines."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from glimt.brokers.layout import LAYOUT
+from glimt.model.errors import RecipeError, UsageError
+from glimt.model.recipe import Recipe
+from glimt.services.recipe_files import MAX_RECIPE_BYTES, find_recipe, load_recipe
+from glimt.services.recipe_lint import RecipeProblem, find_recipe_problems
+from glimt.services.service_outputs import CONTRACTS
+
+KNOWN_QUEUES = frozenset({*CONTRACTS, *(queue.name for queue in LAYOUT)})
+"""Queues that a site has without being told."""
+
+
+def recipe_path(name_or_path: str, folders: Sequence[Path] = ()) -> Path:
+    """Return the file of a recipe: a path if it looks like one, else the name of a recipe in ``folders``.
+
+    Raises
+    ------
+    RecipeError
+        There is no such recipe.
+    """
+    if name_or_path.endswith(".json") or "/" in name_or_path or "\\" in name_or_path:
+        return Path(name_or_path)
+    return find_recipe(name_or_path, folders)
+
+
+def open_recipe(name_or_path: str, folders: Sequence[Path] = ()) -> Recipe:
+    """Return a recipe by name or path, unchecked.
+
+    Raises
+    ------
+    RecipeError
+        There is no such recipe, or it has not the form of one.
+    """
+    return load_recipe(recipe_path(name_or_path, folders))
+
+
+def problems_of_file(
+    name_or_path: str,
+    *,
+    folders: Sequence[Path] = (),
+    parameters: Mapping[str, Any] | None = None,
+    known_queues: Collection[str] | None = None,
+) -> list[RecipeProblem]:
+    """Return all that is wrong with a recipe by name or path; that it cannot be read is a problem too."""
+    try:
+        path = recipe_path(name_or_path, folders)
+    except RecipeError as error:
+        return [RecipeProblem(None, str(error))]
+    try:
+        recipe = load_recipe(path)
+    except RecipeError as error:
+        return [RecipeProblem(None, str(error).removeprefix(f"{path}: "))]
+    return find_recipe_problems(recipe, parameters=parameters, known_queues=known_queues)
+
+
+def read_parameters(values: Sequence[str], path: Path | None) -> dict[str, Any] | None:
+    """Return what ``-s key=value`` and a JSON file say, the former over the latter; ``None`` for neither.
+
+    Raises
+    ------
+    UsageError
+        A value has no ``=``, or the file cannot be read or is no JSON object.
+    """
+    if not values and path is None:
+        return None
+    parameters: dict[str, Any] = {} if path is None else _read_object(path)
+    for value in values:
+        name, equals, text = value.partition("=")
+        if not equals or not name:
+            raise UsageError(f"-s {value!r} has not the form name=value")
+        parameters[name] = text
+    return parameters
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_RECIPE_BYTES + 1)
+        if len(text) > MAX_RECIPE_BYTES:
+            raise UsageError(f"{path}: larger than {MAX_RECIPE_BYTES} bytes")
+        return msgspec.json.decode(text, type=dict[str, Any])
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror or error}") from None
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise UsageError(f"{path} is not a JSON object of parameters: {error}") from None

@@ -1,0 +1,207 @@
+"""The file of the SQLite broker: its tables, its connections and what may go wrong with them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from glimt.model.errors import BrokerError
+
+_R = TypeVar("_R")
+
+APPLICATION_ID = 0x676C6D74
+SCHEMA_VERSION = 1
+BUSY_S = 30.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 20e-6, 2e-3
+_WAL_PAGES = 4000
+
+# A message is in exactly one of ready, claimed and delayed, which hold nothing but where it stands; what it says is in
+# body and written once. rank is 9 - priority, so that the key of ready is the order of delivery. Times are ns, UTC; but
+# the lease's.
+_TABLES = """
+CREATE TABLE queue (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, single_consumer INT NOT NULL, expiration_s REAL,
+    has_dead_letters INT NOT NULL);
+CREATE TABLE body (
+    id INTEGER PRIMARY KEY, expires_ns INT, message_id TEXT NOT NULL, headers BLOB NOT NULL, body BLOB NOT NULL);
+CREATE TABLE ready (
+    queue INT, rank INT, id INT, n_deliveries INT NOT NULL, PRIMARY KEY (queue, rank, id)) WITHOUT ROWID;
+CREATE TABLE claimed (
+    owner INT, id INT, queue INT NOT NULL, rank INT NOT NULL, n_deliveries INT NOT NULL,
+    PRIMARY KEY (owner, id)) WITHOUT ROWID;
+CREATE TABLE delayed (
+    due_ns INT, id INT, queue INT NOT NULL, rank INT NOT NULL, n_deliveries INT NOT NULL,
+    PRIMARY KEY (due_ns, id)) WITHOUT ROWID;
+CREATE TABLE expiring (
+    expires_ns INT, id INT, queue INT NOT NULL, rank INT NOT NULL, PRIMARY KEY (expires_ns, id)) WITHOUT ROWID;
+CREATE TABLE owner (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, boot TEXT NOT NULL, namespace INT NOT NULL, pid INT NOT NULL,
+    started INT NOT NULL, renewed_ns INT NOT NULL);
+CREATE TABLE subscription (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, owner INT NOT NULL, queue INT NOT NULL, prefetch INT NOT NULL,
+    exclusive INT NOT NULL, UNIQUE (owner, queue));
+CREATE TABLE listener (topic TEXT, owner INT, PRIMARY KEY (topic, owner)) WITHOUT ROWID;
+CREATE TABLE broadcast (
+    id INTEGER PRIMARY KEY, owner INT NOT NULL, topic TEXT NOT NULL, priority INT NOT NULL, due_ns INT NOT NULL,
+    expires_ns INT, message_id TEXT NOT NULL, headers BLOB NOT NULL, body BLOB NOT NULL);
+CREATE INDEX broadcast_of_owner ON broadcast (owner, id);
+"""
+
+
+class SqliteFile:
+    """A connection to the file of a broker; the file is made when it is missing.
+
+    Parameters
+    ----------
+    path : Path
+    is_full : bool
+        Whether each transaction is on the disk before it returns, so that not even a power loss takes it back.
+    busy_s : float
+        How long to wait for others that write.
+
+    Raises
+    ------
+    BrokerError
+        The file cannot be opened, is none of ours, or a newer glimt made it.
+    """
+
+    def __init__(self, path: Path, *, is_full: bool = False, busy_s: float = BUSY_S) -> None:
+        self.path = path
+        self.busy_s = busy_s
+        with explained(path):
+            try:
+                # Made first, for SQLite gives its side files the same mode.
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            except OSError as error:
+                raise BrokerError(f"{path}: the broker's file cannot be opened: {error.strerror}") from None
+            self.connection = sqlite3.connect(path, isolation_level=None, timeout=0.0, check_same_thread=False)
+            try:
+                self._patiently(lambda: self._prepare(is_full))
+            except BaseException:
+                self.connection.close()
+                raise
+
+    def read(self, statement: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        """Return the rows of a SELECT."""
+        with explained(self.path):
+            return self._patiently(lambda: self.connection.execute(statement, values).fetchall())
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Open a transaction that writes: all of it happens, or nothing if there is an exception.
+
+        Raises
+        ------
+        BrokerError
+            Others have been writing for too long, the disk is full, and whatever else keeps SQLite from it.
+        """
+        with explained(self.path):
+            self._patiently(lambda: self.connection.execute("BEGIN IMMEDIATE"))
+            try:
+                yield self.connection
+                self.connection.execute("COMMIT")
+            except BaseException:
+                self._roll_back()
+                raise
+
+    def make_room(self) -> None:
+        """Bring what is in the write-ahead log into the file, and cut the log; as far as that is possible now."""
+        with contextlib.suppress(sqlite3.Error):
+            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def close(self) -> None:
+        """Close the connection."""
+        with contextlib.suppress(sqlite3.Error):
+            self.connection.close()
+
+    def _patiently(self, use: Callable[[], _R]) -> _R:
+        """Do what others may hinder for a while."""
+        pause_s, end = _FIRST_PAUSE_S, time.monotonic() + self.busy_s
+        while True:
+            try:
+                return use()
+            except sqlite3.OperationalError as error:
+                if not _is_busy(error) or time.monotonic() > end:
+                    raise
+            # SQLite's own waiting starts at a millisecond, which is as long as ten transactions take.
+            time.sleep(pause_s)
+            pause_s = min(1.5 * pause_s, _LONGEST_PAUSE_S)
+
+    def _roll_back(self) -> None:
+        if self.connection.in_transaction:
+            with contextlib.suppress(sqlite3.Error):
+                self.connection.execute("ROLLBACK")
+
+    def _prepare(self, is_full: bool) -> None:
+        run = self.connection.execute
+        if run("PRAGMA user_version").fetchone()[0] == 0:
+            self._make_tables()
+        application_id, version = run("PRAGMA application_id").fetchone()[0], run("PRAGMA user_version").fetchone()[0]
+        if application_id != APPLICATION_ID:
+            raise BrokerError(f"{self.path}: this SQLite file is no broker's; give the path of a new file")
+        if version > SCHEMA_VERSION:
+            raise BrokerError(
+                f"{self.path}: a newer glimt made this file (version {version}, this one knows {SCHEMA_VERSION}); "
+                "update glimt, or use another file"
+            )
+        run(f"PRAGMA synchronous = {'FULL' if is_full else 'NORMAL'}")
+        run("PRAGMA secure_delete = OFF")  # Debian's default: each deleted message would be overwritten with zeros
+        run("PRAGMA temp_store = MEMORY")
+        run(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
+        run("PRAGMA journal_size_limit = 33554432")
+
+    def _make_tables(self) -> None:
+        run = self.connection.execute
+        if run("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+            return
+        run("PRAGMA journal_mode = WAL")
+        run("BEGIN IMMEDIATE")
+        try:
+            if run("PRAGMA user_version").fetchone()[0] == 0:  # else another process was faster
+                for statement in _TABLES.split(";"):
+                    run(statement)
+                run(f"PRAGMA application_id = {APPLICATION_ID}")
+                run(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            run("COMMIT")
+        except BaseException:
+            self._roll_back()
+            raise
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+
+def is_out_of_space(error: BaseException | None) -> bool:
+    """Say whether a write failed for want of room."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
+
+
+@contextlib.contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn the errors of SQLite into `BrokerError` that say what to do."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise BrokerError(f"{path}: {_explanation(error, path)}; nothing was changed") from error
+
+
+def _explanation(error: sqlite3.Error, path: Path) -> str:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if _is_busy(error):
+        return "another process has been writing for too long; is one stopped, or in a debugger? Look with fuser"
+    return {
+        sqlite3.SQLITE_FULL: f"the disk is full; make room in {path.parent}, then it goes on",
+        sqlite3.SQLITE_IOERR: f"the disk does not take or give data ({error}); is {path.parent} full or damaged?",
+        sqlite3.SQLITE_READONLY: "the file must not be written; give it and its folder write permission",
+        sqlite3.SQLITE_CANTOPEN: "the file or one beside it cannot be opened; check that the folder may be written",
+        sqlite3.SQLITE_NOTADB: "this is no SQLite file; give the path of a new file",
+        sqlite3.SQLITE_CORRUPT: f"the file is damaged ({error}); move it away and start with a new one",
+        sqlite3.SQLITE_PROTOCOL: "the file's locks do not work; it must be on a local disk",
+    }.get(code, str(error))

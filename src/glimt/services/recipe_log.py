@@ -1,0 +1,47 @@
+"""Which recipe a line of the log is about: every line that is written while a message is handled says it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+_recipe_id: ContextVar[str] = ContextVar("glimt_recipe_id", default="")
+
+LOG_FORMAT = "%(asctime)s %(levelname)s {name}%(recipe_mark)s: %(message)s"
+"""Format of a service's lines; ``{name}`` is to be filled in with the name of the service."""
+
+
+@contextmanager
+def about_recipe(recipe_id: str) -> Iterator[None]:
+    """Let all lines that this thread logs meanwhile carry the identity of a recipe."""
+    token = _recipe_id.set(recipe_id)
+    try:
+        yield
+    finally:
+        _recipe_id.reset(token)
+
+
+def current_recipe_id() -> str:
+    """Return the identity of the recipe whose message is being handled; empty if none is."""
+    return _recipe_id.get()
+
+
+class RecipeLogFilter(logging.Filter):
+    """Gives every record ``recipe_ID`` (Zocalo's name for it) and ``recipe_mark``, its form in a line."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Add the two."""
+        known = getattr(record, "recipe_ID", "") or _recipe_id.get()
+        record.recipe_ID = known
+        record.recipe_mark = f" [recipe {known}]" if known else ""
+        return True
+
+
+def log_handler(name: str) -> logging.Handler:
+    """Return a handler that writes lines as ``12:03:04 INFO NAME [recipe ID]: text`` on standard error."""
+    handler = logging.StreamHandler()
+    handler.addFilter(RecipeLogFilter())
+    handler.setFormatter(logging.Formatter(LOG_FORMAT.replace("{name}", name.replace("%", "%%")), datefmt="%H:%M:%S"))
+    return handler

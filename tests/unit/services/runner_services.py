@@ -1,0 +1,98 @@
+"""Small services for the tests of what runs services."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from glimt.brokers.broker import Outgoing
+from glimt.model.errors import RejectedMessageError, RetryMessageError
+from glimt.services.recipe_step import RecipeStep
+from glimt.services.service import Service, ServiceSetup
+
+
+class AddService(Service):
+    """Adds one to the number in the message."""
+
+    name = "add"
+    title = "Adder"
+    queues = ("add",)
+    prefetch = 100
+
+    def __init__(self, setup: ServiceSetup) -> None:
+        super().__init__(setup)
+        self.seen: list[Any] = []
+        self.is_closed = False
+
+    def handle(self, step: RecipeStep) -> None:
+        """Send the number on; texts ask for failures."""
+        self.seen.append(step.payload)
+        step.send("never sent", "bad") if step.payload == "raise" else None
+        match step.payload:
+            case int(number):
+                step.send(number + 1, "result", default="result")
+            case "reject":
+                raise RejectedMessageError("this number is no number")
+            case "retry":
+                raise RetryMessageError("the number is not there yet", after_s=0.0)
+            case "raise":
+                raise KeyError("number")
+            case _:
+                step.send(step.payload, "result", default="result")
+
+    def close(self) -> None:
+        """Remember that it happened."""
+        self.is_closed = True
+
+
+class SumService(Service):
+    """Adds up the numbers of a batch."""
+
+    name = "sum"
+    title = "Sum"
+    queues = ("sum",)
+    batch = 10
+    accepts_plain = True
+    idle_s = 0.05
+
+    def __init__(self, setup: ServiceSetup) -> None:
+        super().__init__(setup)
+        self.batches: list[list[Any]] = []
+        self.singles: list[Any] = []
+
+    def handle(self, step: RecipeStep) -> None:
+        """Take one number."""
+        if step.payload == "raise":
+            raise ValueError("no number")
+        self.singles.append(step.payload)
+
+    def handle_batch(self, steps: Sequence[RecipeStep]) -> None:
+        """Take all or none."""
+        payloads = [step.payload for step in steps]
+        for step in steps:
+            step.post(Outgoing(body=b"{}", queue="elsewhere"))
+            step.payload = "spoiled"
+        if "raise" in payloads:
+            raise ValueError("no number")
+        self.batches.append(payloads)
+
+
+class FileService(Service):
+    """Appends a line to a file for every message; slowly, so that a test can kill it in between."""
+
+    name = "to_file"
+    title = "File writer"
+    queues: ClassVar[tuple[str, ...]] = ("to_file",)
+    accepts_plain = True
+    prefetch = 4
+
+    def handle(self, step: RecipeStep) -> None:
+        """Write what came, who wrote it, and send it on once."""
+        file = Path(self.setup.configuration["file"])
+        with file.open("a") as out:
+            out.write(f"{step.payload} {os.getpid()}\n")
+        time.sleep(float(self.setup.configuration.get("pause_s", 0.0)))
+        step.post(Outgoing(body=str(step.payload).encode(), queue="done"))

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import pytest
+
+from glimt.model.recipe import Recipe
+from glimt.services.recipe_files import SHIPPED_RECIPES, list_recipes, load_recipe
+from glimt.services.recipe_lint import find_recipe_problems
+from glimt.services.service_outputs import CONTRACTS
+
+WATCHER = {"pattern": "x_%05d.cbf", "pattern-start": 1, "pattern-end": 9}
+RECIPE: dict[str, Any] = {
+    "1": {"queue": "filewatcher", "parameters": WATCHER, "output": {"first": 2, "select-250": 3, "17": 3}},
+    "2": {"queue": "images", "parameters": {"image_command": "diffraction"}},
+    "3": {"queue": "per_image_analysis", "output": 4},
+    "4": {"queue": "ispyb_pia", "parameters": {"ispyb_command": "store_per_image_analysis_results"}},
+    "start": [[1, []]],
+}
+
+# What a collection of a grid scan gives, as far as the shipped recipes use it.
+CONTEXT: dict[str, Any] = {
+    "ispyb_dcid": 7,
+    "ispyb_beamline": "i03",
+    "ispyb_dc_info": {
+        "imageDirectory": "/data/",
+        "imagePrefix": "x",
+        "dataCollectionNumber": 1,
+        "fileTemplate": "x_1_master.h5",
+        "exposureTime": 0.01,
+        "dataCollectionGroupId": 3,
+        "comments": None,
+        "BLSAMPLEID": None,
+        "gridinfo": {"steps_x": 2},
+    },
+    "ispyb_image_pattern": "x_%05d.cbf",
+    "ispyb_image_first": 1,
+    "ispyb_image_last": 4,
+    "ispyb_dcg_experiment_type": "Mesh",
+    "ispyb_results_directory": "/data/results",
+}
+
+
+def _problems(change: dict[str, Any], **options: Any) -> list[str]:
+    recipe = copy.deepcopy(RECIPE)
+    for number, entries in change.items():
+        recipe[number] = {**recipe.get(number, {}), **entries}
+    return [str(problem) for problem in find_recipe_problems(Recipe.from_dict(recipe), **options)]
+
+
+def test_a_recipe_in_order_has_no_problems() -> None:
+    assert _problems({}, known_queues=CONTRACTS, parameters={}) == []
+
+
+@pytest.mark.parametrize("name", list_recipes())
+def test_shipped_recipes_have_no_problems(name: str) -> None:
+    recipe = load_recipe(SHIPPED_RECIPES / f"{name}.json")
+    assert find_recipe_problems(recipe, known_queues=CONTRACTS) == []
+    assert find_recipe_problems(recipe, known_queues=CONTRACTS, parameters=CONTEXT) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            {"3": {"queue": "per_image_analyses"}},
+            "step 3: there is no queue 'per_image_analyses'; did you mean 'per_im",
+        ),
+        (
+            {"1": {"output": {"frist": 2, "every": 3}}},
+            "step 1: filewatcher never sends to an output 'frist'; did you mean",
+        ),
+        ({"1": {"output": {"select-": 2, "every": 3}}}, "never sends to an output 'select-'"),
+        ({"1": {"output": [2, 3]}}, "its output has no name, and filewatcher sends nothing there; it sends to first"),
+        ({"2": {"output": 3}}, "images sends nothing there; it sends nothing on"),
+        ({"2": {"parameters": {}}}, "step 2: the parameter image_command is missing, which images needs"),
+        ({"2": {"parameters": None}}, "image_command is missing"),
+        ({"2": {"parameters": [1]}}, "'parameters' is [1], not an object"),
+        ({"1": {"parameters": {}}}, "the parameter pattern or list or hdf5 is missing"),
+        ({"1": {"parameters": {"pattern": "x"}}}, "pattern-start and pattern-end is missing, which pattern needs"),
+        ({"4": {"queue": None}}, "step 4: it has neither 'queue' nor 'topic'"),
+        ({"4": {"queue": 5}}, "queue is 5, not a name"),
+        ({"4": {"transport-delay": "soon"}}, "transport-delay is 'soon', not a number of seconds"),
+        ({"4": {"transport-delay": -1}}, "transport-delay is -1"),
+        ({"4": {"queue": "reduce.xray_centering", "parameters": {"dcid": 1}}}, "the entry 'gridinfo' is missing"),
+        ({"4": {"queue": "notify_gda", "parameters": {"dcid": 1, "host": ""}}}, "the parameter host is missing"),
+    ],
+)
+def test_what_would_be_lost_or_rejected_is_an_error(change: dict[str, Any], words: str) -> None:
+    problems = _problems(change, known_queues=CONTRACTS)
+    assert any(words in problem for problem in problems), problems
+
+
+def test_a_recipe_that_is_not_valid_has_just_that_problem() -> None:
+    assert _problems({"1": {"output": {"every": 9}}}) == ["step 9 is missing; step 1 points to it"]
+
+
+def test_results_that_go_nowhere_are_a_warning() -> None:
+    recipe = Recipe.from_dict({"1": {"queue": "filewatcher", "parameters": WATCHER}, "start": [[1, []]]})
+    (problem,) = find_recipe_problems(recipe)
+    assert not problem.is_error
+    assert "goes nowhere" in problem.what
+
+
+def test_names_without_a_value_are_found_once_the_parameters_are_known() -> None:
+    change = {
+        "4": {"parameters": {"ispyb_command": "{command}", "{key}": ["{a[b]}"]}, "comment": "{note}", "x": "{{no}}"}
+    }
+    assert _problems(change) == []
+    recipe = Recipe.from_dict({**RECIPE, "4": {**RECIPE["4"], **change["4"]}})
+    problems = find_recipe_problems(recipe, parameters={"key": "k"})
+    assert [(problem.step, problem.what.partition(" is not")[0], problem.is_error) for problem in problems] == [
+        (4, "parameters: {command}", True),
+        (4, "parameters: {a}", True),
+        (4, "comment: {note}", False),
+    ]
+
+
+def test_braces_in_a_value_are_not_mistaken_for_names() -> None:
+    assert _problems({"4": {"comment": "{note}"}}, parameters={"note": "{odd} user text {"}) == []
+
+
+def test_a_text_that_cannot_be_formatted_is_a_problem() -> None:
+    problems = _problems({"4": {"comment": "{a.b}"}}, parameters={"a": 1})
+    assert len(problems) == 1
+    assert "attributes" in problems[0]
+
+
+def test_queues_are_looked_for_after_substitution() -> None:
+    change = {"4": {"queue": "xrc.{beamline}"}}
+    assert _problems(change, known_queues=CONTRACTS) == []
+    assert _problems(change, known_queues=[*CONTRACTS, "xrc.i03"], parameters={"beamline": "i03"}) == []
+    assert "no queue 'xrc.i04'" in _problems(change, known_queues=CONTRACTS, parameters={"beamline": "i04"})[0]
+
+
+def test_queues_behind_an_exchange_are_not_looked_for() -> None:
+    assert _problems({"4": {"queue": "anything", "exchange": "results"}}, known_queues=CONTRACTS) == []
+
+
+def test_steps_at_other_queues_are_left_alone() -> None:
+    assert _problems({"4": {"queue": "my.own", "output": {"any": None}}}) == []
+
+
+def test_shipped_recipes_are_those_of_the_reference() -> None:
+    assert list_recipes() == [
+        "per-image-analysis-eiger-gridscan",
+        "per-image-analysis-eiger-rotation",
+        "per-image-analysis-gridscan",
+        "per-image-analysis-gridscan-swmr",
+        "per-image-analysis-rotation",
+        "per-image-analysis-rotation-swmr",
+    ]
+    for name in list_recipes():
+        text = (SHIPPED_RECIPES / f"{name}.json").read_text(encoding="utf-8")
+        assert len(json.loads(text)) == len(Recipe.from_json(text).nodes) + 1
