@@ -4,14 +4,14 @@
 
 One RabbitMQ of its own (the command ``rabbitmq-server`` must be installed), quorum queues with dead letters as at
 Diamond, one process a service (python-workflows: two, its Frontend starts another), at-least-once throughout: every
-message is acknowledged together with what was sent because of it. The sink is glimt's for all. *Rate*: all recipes are sent
-at once; from the first sent to the last in the sink. *Latency*: one recipe at a time, through an idle chain, by hop.
+message is acknowledged together with what was sent because of it. The sink is glimt's for all. *Rate*: all recipes are
+sent at once; from the first sent to the last in the sink. *Latency*: one recipe at a time through an idle chain, from
+before it is sent until the sink has it, divided by the services.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import signal
 import statistics
@@ -210,26 +210,23 @@ def main() -> None:
         for kind in ("small", "large"):
             bodies = envelopes(kind, wanted.recipes)
             size = len(bodies[0]) / 1000
-            print(
-                f"\nEnvelopes of {size:.1f} kB, {len(bodies)} recipes of {N_HOPS} hops and a sink, median of {wanted.pairs}"
-            )
+            print(f"\nEnvelopes of {size:.1f} kB, {len(bodies)} recipes of {N_HOPS} services, median of {wanted.pairs}")
             found: dict[str, list[Found]] = {side.title: [] for side in sides}
             for _ in range(wanted.pairs):
                 for side in sides:
                     found[side.title].append(measure(side, server, Path(folder), bodies, wanted.probes))
             for side in sides:
                 runs = found[side.title]
-                rate = statistics.median(run.rate_hz for run in runs)
+                rates, latencies = [run.rate_hz for run in runs], [run.latency_ms for run in runs]
                 print(
-                    f"    {side.title:48} {spread([run.rate_hz for run in runs], ',.0f')} recipes/s, {rate * N_HOPS:,.0f} "
-                    f"hops/s; a hop, idle {spread([run.latency_ms for run in runs], '.2f')} ms, "
+                    f"    {side.title:48} {spread(rates, ',.0f')} recipes/s, "
+                    f"{statistics.median(rates) * N_HOPS:,.0f} hops/s; a hop, idle {spread(latencies, '.2f')} ms, "
                     f"p99 {statistics.median(run.slow_ms for run in runs):.1f} ms"
                 )
                 if side in OURS:
                     for peer in PEERS:
                         if peer in sides:
-                            print(f"        beside {peer.title}: {ratios(runs, found[peer.title])}")
-            print(json.dumps({title: [run.rate_hz for run in runs] for title, runs in found.items()}), flush=True)
+                            print(f"        beside {peer.title}: {ratios(runs, found[peer.title])}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A step of the benchmark's recipe as a service of glimt, in a process of its own: ``recipes_glimt.py URL QUEUE PREFETCH``."""
+"""A step of the benchmark's recipe as a service of glimt, in a process of its own: ``… URL QUEUE PREFETCH``."""
 
 from __future__ import annotations
 

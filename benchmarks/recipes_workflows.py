@@ -1,6 +1,7 @@
 """A step of the benchmark's recipe as a service of python-workflows under its Frontend: ``… PORT QUEUE PREFETCH MODE``.
 
-The idiom of Zocalo's services: a transaction with the acknowledgement and what is sent (``MODE`` txn), or both without one (ack).
+The idiom of Zocalo's services: a transaction with the acknowledgement and what is sent (``MODE`` txn), or both without
+one (ack).
 """
 
 from __future__ import annotations

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import threading
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -335,7 +337,7 @@ class IspybCommandTests:
         assert rig.result(steps[1]) == 1
 
     def test_message_that_is_delivered_again_writes_nothing_and_answers_the_same(self, rig: IspybRig) -> None:
-        fields = {"DCID": rig.collection.dcid, "autostart": True, "store_result": "ispyb_job_id"}
+        fields: dict[str, Any] = {"DCID": rig.collection.dcid, "autostart": True, "store_result": "ispyb_job_id"}
         first = rig.step("create_ispyb_job", message_id=f"twice-{rig.collection.dcid}", **fields)
         again = rig.step("create_ispyb_job", message_id=f"twice-{rig.collection.dcid}", **fields)
         rig.service.handle(first)
@@ -485,6 +487,30 @@ class IspybCommandTests:
         expired = rig.step("multipart_message", {"buffer_expiry_time": 1.0}, program_id=1, ispyb_command_list=steps)
         with pytest.raises(RejectedMessageError, match="number 9"):
             rig.service.handle(expired)
+
+    @pytest.mark.parametrize(("delay", "expected_s"), [("30", 30), (0, 1), (-5, 1), ("nan", 1), (1e9, 600), (None, 20)])
+    def test_wait_for_a_key_is_neither_busy_nor_endless(self, rig: IspybRig, delay: Any, expected_s: float) -> None:
+        command = {"ispyb_command": "insert_movie"}
+        message = {"buffer_lookup": {"dcid": 3}, "buffer_command": command, "buffer_expiry_time": 1e30}
+        step = rig.step("buffer", message, program_id=rig.processing.program_id, delay=delay)
+        before = time.time()
+        rig.service.handle(step)
+
+        ((_, payload),) = sent(step)
+        assert step.outgoing[0].delay_s == expected_s
+        assert 600 <= payload["buffer_expiry_time"] - before < 660
+
+    def test_plain_message_that_waits_is_sent_to_its_queue_again(self, rig: IspybRig) -> None:
+        command = {"ispyb_command": "insert_movie"}
+        content = {"buffer_lookup": {"dcid": 3}, "buffer_command": command}
+        step = rig.plain({"ispyb_command": "buffer", "program_id": rig.processing.program_id}, content)
+        rig.service.handle(step)
+
+        (message,) = step.outgoing
+        body = json.loads(message.body)
+        assert message.queue == step.queue
+        assert body["parameters"] == step.payload["parameters"]
+        assert body["content"]["buffer_lookup"] == {"dcid": 3}
 
     def test_plain_message_is_done(self, rig: IspybRig) -> None:
         step = rig.plain({"ispyb_command": PIA, "dcid": rig.collection.dcid}, {"file-number": 2, "n_spots_total": 4})

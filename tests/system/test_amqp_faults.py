@@ -264,6 +264,16 @@ def test_looking_often_makes_no_dead_letters(broker: AmqpBroker) -> None:
         broker.peek("dlq.none")
 
 
+def test_a_queue_that_cannot_be_looked_at_says_so_and_nothing_is_lost(broker: AmqpBroker) -> None:
+    broker.declare([QueueSpec("single", single_consumer=True)])
+    broker.send([Outgoing(b"x", queue="single")])
+    broker.subscribe("single")
+    taken = take(broker, 1)
+    with pytest.raises(BrokerError, match="single active consumer"):
+        broker.peek("single")
+    broker.settle(taken)
+
+
 def test_the_management_plugin_tells_about_all_queues(rabbitmq: RabbitServer, place: str) -> None:  # noqa: F811
     broker = AmqpBroker(f"{place}?management={rabbitmq.management_url}")
     broker.declare([QueueSpec("an unusual name")])

@@ -8,11 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from glimt.services.collection_context import IspybContext
 from glimt.services.collection_names import FolderTemplates
+from glimt.stores.collections_db import read_collection
 from glimt.stores.collections_db_registration import RegisteredCollection, RegisteredGrid, register_collection
 from glimt.stores.results_db import ResultsDatabase, prepare_results
+from glimt.stores.results_schema import results_table
 from mariadb_server import mariadb_server, why_no_mariadb
 
 pytestmark = pytest.mark.skipif(bool(why_no_mariadb()), reason=why_no_mariadb() or "MariaDB is here")
@@ -55,3 +58,15 @@ def test_collection_has_the_same_names_on_mariadb_as_on_sqlite(database: Results
         found.append(json.loads(json.dumps(names)))
     embedded.close()
     assert found[0] == found[1]
+
+
+def test_two_processes_that_enter_the_same_visit_share_it(database: ResultsDatabase) -> None:
+    told = RegisteredCollection("/data/new", "a_1_###.cbf", 5, visit="cm99999-1")
+    with database.transaction() as first:
+        first.execute(sa.select(results_table("Proposal"))).all()  # from here on this transaction sees nothing new
+        with database.transaction() as second:
+            other = register_collection(second, told)
+        mine = register_collection(first, told)
+    with database.reading() as session:
+        found = [read_collection(session, dcid) for dcid in (other, mine)]
+    assert len({facts.session["sessionId"] for facts in found if facts}) == 1

@@ -21,7 +21,7 @@ import pytest
 
 from glimt.brokers.amqp import AmqpBroker
 from glimt.brokers.amqp_connection import Incoming
-from glimt.brokers.broker import Outgoing, QueueSpec
+from glimt.brokers.broker import Delivery, Outgoing, QueueSpec
 from glimt.brokers.layout import TOPICS
 from glimt.model.recipe import Recipe
 from glimt.model.recipe_envelope import Envelope, start_recipe
@@ -216,14 +216,13 @@ SCRIPT: list[tuple[str | None, str | None, Any]] = [
     ("missing", None, "nobody"),
     (None, "a", 3.5),
     ("a", "a", None),
-    ("none", None, True),
 ]
 
 
 @pytest.mark.parametrize(
     "output",
-    [2, [2, 3], {"a": 2, "b": [2, 3], "none": None}, {"a": {"x": 2, "y": [3]}, "b": 3}],
-    ids=["one", "two", "named", "nested"],
+    [2, [2, 3], {"a": 2, "b": [2, 3]}, {"a": [3, 2], "b": []}],
+    ids=["one", "two", "named", "empty"],
 )
 def test_the_same_script_gives_the_same_messages(site: Site, output: Any) -> None:
     recipe = {
@@ -236,35 +235,30 @@ def test_the_same_script_gives_the_same_messages(site: Site, output: Any) -> Non
         del recipe["3"]
     transport = site.transport()
     (start,) = start_recipe(Recipe.from_dict(recipe), environment={"ID": "x", "n": 1})
-    both: list[list[Incoming]] = []
-    for side in ("theirs", "ours"):
-        n = 0
-        for stream, default, payload in SCRIPT:
-            if side == "ours":
-                step = step_of(start)
-                n += step.send(payload, stream, default=default)
-                site.broker.send(step.outgoing)
-            else:
-                wrapper = workflows.recipe.RecipeWrapper(message=json.loads(start.encode()), transport=transport)
-                if default:
-                    wrapper.set_default_channel(default)
-                wrapper.send(payload) if stream is None else wrapper.send_to(stream, payload)
-        both.append(site.drained("end", n) if side == "ours" else [])
-    assert len(both[1]) > 0
-    # Theirs have no transaction to wait for, so they are as many as ours and are there by now, before ours.
-    both[0], both[1] = both[1], site.drained("end", len(both[1]))
-    theirs, ours = both
+    for stream, default, payload in SCRIPT:
+        step = step_of(start)
+        step.send(payload, stream, default=default)
+        site.broker.send(step.outgoing)
+    (n,) = (status.n_ready for status in site.broker.status() if status.name == "end")
+    assert n >= 3
+    ours = site.drained("end", n)
+    for stream, default, payload in SCRIPT:
+        wrapper = workflows.recipe.RecipeWrapper(message=json.loads(start.encode()), transport=transport)
+        if default:
+            wrapper.set_default_channel(default)
+        if stream is None:
+            wrapper.send(payload)
+        else:
+            wrapper.send_to(stream, payload)
+    theirs = site.drained("end", n)
     assert [json.loads(m.body) for m in ours] == [json.loads(m.body) for m in theirs]
     assert [dict(m.properties.headers) for m in ours] == [dict(m.properties.headers) for m in theirs]
     assert {m.properties.headers[RECIPE_HEADER] for m in ours} == {True}
-    assert site.broker.receive(timeout_s=0.1) == []
+    assert not site.broker.peek("end")
 
 
 def step_of(envelope: Envelope) -> RecipeStep:
-    site_free = Outgoing(envelope.encode(), queue="theirs", message_id="parent")
-    from glimt.brokers.broker import Delivery
-
-    delivery = Delivery(site_free.body, "theirs", "", {RECIPE_HEADER: True}, "parent", 1, 0, None)
+    delivery = Delivery(envelope.encode(), "theirs", "", {RECIPE_HEADER: True}, "parent", 1, 0, None)
     decoded = Envelope.decode(delivery.body)
     return RecipeStep(delivery, decoded, decoded.payload)
 

@@ -19,7 +19,7 @@ from glimt.app.service_registry import load_service
 from glimt.brokers.broker import Broker, QueueSpec
 from glimt.brokers.layout import LAYOUT
 from glimt.model.errors import BrokerError, UsageError
-from glimt.services.recipe_log import log_handler
+from glimt.services.recipe_log import about_recipe, log_handler
 from glimt.services.runner import ServiceRunner
 from glimt.services.runner_failures import RetryRule
 from glimt.services.service import Service, ServiceSetup
@@ -149,14 +149,19 @@ def _serve_plugin(service_class: type[Any], task: ServiceTask, activity: Service
     broker = open_patiently(task.broker_url, stop_pipe)
     if broker is None:
         return
-    runner = PluginRunner(service_class, broker, configuration=task.setup.configuration, on_state=activity_of(activity))
+    runner = PluginRunner(
+        service_class,
+        broker,
+        configuration=task.setup.configuration,
+        on_state=lambda code: activity.enter(ServiceState(code)),
+        on_outcome=activity.add,
+        about=about_recipe,
+    )
     when_asked(stop_pipe, runner.stop)
-    runner.run()
-
-
-def activity_of(activity: ServiceActivity) -> Callable[[int], None]:
-    """Return a function that takes Zocalo's status codes."""
-    return lambda code: activity.enter(ServiceState(code))
+    try:
+        runner.run()
+    finally:
+        broker.close()
 
 
 def open_patiently(url: str, stop_pipe: int) -> Broker | None:

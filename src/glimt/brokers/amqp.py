@@ -164,7 +164,8 @@ class AmqpBroker:
 
     def wake(self) -> None:
         """Let a `receive` that waits in another thread return."""
-        self._waker.wake()
+        if not self._ending.is_set():
+            self._waker.wake()
 
     def send(self, messages: Sequence[Outgoing]) -> None:
         """Send messages, all or none; while no node answers it is tried for the patience of the URL."""
@@ -224,22 +225,36 @@ class AmqpBroker:
             return queue_states(self._address, link.names, [*self._specs, *(name for _, name in self._subscriptions)])
 
     def peek(self, queue: str, limit: int = 10) -> list[Delivery]:
-        """Return the first messages; what was given back twice already moves to the end of its queue."""
+        """Return the first messages; what was given back twice already moves to the end of its queue.
+
+        Raises
+        ------
+        BrokerError
+            The queue has a single active consumer: RabbitMQ shows its messages to no one else.
+        """
         with self._using() as link:
             if not link.names.has_queue(queue):
                 raise UnknownQueueError(queue, where=str(self._address))
-            taken = link.take_some(queue, limit)
-            worn = [m for m in taken if m.properties.headers.get("x-delivery-count", 0) >= _MOST_PEEKS]
-            if is_dead_letter_queue(queue):
-                worn = []  # nothing happens to a dead letter however often it is looked at
-            tags = {message.delivery_tag for message in worn}
-            frames = [
-                part for message in worn for part in self._publish(link, "", queue, peeked_copy(message), message.body)
-            ]
-            # Put back first: what is acknowledged and sent again in the same transaction comes behind.
-            link.commit([], {message.delivery_tag for message in taken} - tags, puts_back=True)
-            self._commit(link, frames, tags)
-            return [delivery_of(message, queue, "", None) for message in taken]
+        link = AmqpLink(self._address)  # of its own: a refusal ends it, and what is out on ours stays
+        try:
+            return self._look(link, queue, limit)
+        except AmqpChannelError as error:
+            raise BrokerError(f"the messages of {queue!r} cannot be looked at: {error}") from None
+        finally:
+            link.connection.close()
+
+    def _look(self, link: AmqpLink, queue: str, limit: int) -> list[Delivery]:
+        taken = link.take_some(queue, limit)
+        worn = [m for m in taken if m.properties.headers.get("x-delivery-count", 0) >= _MOST_PEEKS]
+        if is_dead_letter_queue(queue):
+            worn = []  # nothing happens to a dead letter however often it is looked at
+        tags = {message.delivery_tag for message in worn}
+        frames = [
+            part for message in worn for part in self._publish(link, "", queue, peeked_copy(message), message.body)
+        ]
+        link.commit([], {message.delivery_tag for message in taken} - tags, puts_back=True)
+        self._commit(link, frames, tags)
+        return [delivery_of(message, queue, "", None) for message in taken]
 
     def purge(self, queue: str) -> int:
         """Throw away what can be delivered."""

@@ -40,7 +40,7 @@ def queue_arguments(queue: QueueSpec) -> dict[str, Any]:
 
 
 def rounded_ms(delay_s: float) -> int:
-    """Return a delay [ms], rounded up to two digits: each length needs a queue, so there are 90 for each power of ten."""
+    """Return a delay [ms], rounded up to two digits: each length needs a queue, so a power of ten has 90."""
     exact = max(1, math.ceil(delay_s * 1000))
     step: int = 10 ** max(0, len(str(exact)) - 2)
     return -(-exact // step) * step

@@ -1,4 +1,4 @@
-"""Makes ``import dranspose`` and ``import azint`` resolve to glimt where those are not installed.
+"""Makes ``import dranspose``, ``import azint`` and ``import workflows`` resolve to glimt where those are not installed.
 
 A finder in front of `sys.meta_path`: it steps back where a package of the name is installed, and nothing of these names
 is installed by glimt. In front, because the ordinary finder would load ``dranspose.event`` from our package's folder a
@@ -17,7 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import ModuleType
 
-ALIASES = {"dranspose": "glimt.compat.dranspose", "azint": "glimt.compat.azint"}
+ALIASES = {
+    "dranspose": "glimt.compat.dranspose",
+    "azint": "glimt.compat.azint",
+    "workflows": "glimt.compat.workflows",
+}
 
 
 class _AliasLoader(Loader):

@@ -136,6 +136,12 @@ class InlineReducer:
             return {}, nullcontext()
         return scan.runner.tree()
 
+    @property
+    def newest_event(self) -> int | None:
+        """Highest event number that the reducer of the newest scan took."""
+        scan = self._scan
+        return None if scan is None or scan.runner is None else scan.runner.newest_event
+
     def state(self) -> dict[str, Any]:
         """Return counters as plain values, as a reducer process tells them."""
         state: dict[str, Any] = {

@@ -177,6 +177,11 @@ class InlineEngine:
         """Return what the reducer of the newest scan publishes, and the lock to hold while reading it."""
         return self._reducer.tree()
 
+    @property
+    def newest_event(self) -> int | None:
+        """Highest event number that the reducer of the newest scan took."""
+        return self._reducer.newest_event
+
     def turn(self, longest_s: float = 1.0) -> None:
         """Take what has come, process at most one block of events a slot, tell the state.
 

@@ -127,6 +127,12 @@ class LiveReducer:
             return {}, nullcontext()
         return scan.runner.tree()
 
+    @property
+    def newest_event(self) -> int | None:
+        """Highest event number that the reducer of the newest scan took."""
+        scan = self._scan
+        return None if scan is None or scan.runner is None else scan.runner.newest_event
+
     def run(self) -> None:
         """Reduce until told to quit, or until the process that started this one is gone."""
         parent = ParentWatch()

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal
 import msgspec
 
 from glimt.model.errors import ParameterError
+from glimt.model.region import Region, check_regions, regions_from_json, regions_to_json
 
 _SHOWN_BYTES = 100
 
@@ -192,6 +193,43 @@ class BoolParameter(Parameter, kw_only=True):
         raise ValueError(text)
 
 
+class RoiParameter(Parameter, kw_only=True):
+    """Regions of a detector, as they are drawn in the page; on the wire a JSON list, empty for none.
+
+    The value is a list of `glimt.model.region.Region`. Whoever draws, moves or deletes a region in the page changes the
+    one parameter of this type: every worker has the new regions from the same event on.
+    """
+
+    kind: ClassVar[str] = "a list of regions"
+
+    dtype: Literal["roi"] = "roi"
+    default: list[Region] = []
+
+    def check(self, value: Any) -> None:
+        """Raise `ParameterError` unless ``value`` is a list of regions with different names."""
+        try:
+            check_regions(value)
+        except ParameterError as error:
+            raise self._error(value, f" ({error})") from None
+
+    def from_bytes(self, data: bytes) -> list[Region]:
+        """Return the regions that ``data`` stands for; nothing at all is none.
+
+        Raises
+        ------
+        ParameterError
+            It is no JSON list of regions, or one of them is not allowed.
+        """
+        try:
+            return regions_from_json(data)
+        except ParameterError as error:
+            raise self._error(data, f" ({error})") from None
+
+    def to_bytes(self, value: list[Region]) -> bytes:
+        """Return the regions as JSON."""
+        return regions_to_json(value)
+
+
 class WorkParameter(msgspec.Struct):
     """Value of one parameter, as a worker reads it.
 
@@ -209,7 +247,7 @@ class WorkParameter(msgspec.Struct):
 
     name: str
     data: bytes
-    value: int | str | bytes | float | bool | None = None
+    value: int | str | bytes | float | bool | list[Region] | None = None
     uuid: uuid.UUID = msgspec.field(default_factory=uuid.uuid4)
 
     def __repr__(self) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from glimt.model.errors import ParameterError, UsageError
 from glimt.model.parameters import WorkParameter
 
@@ -100,6 +102,8 @@ class ParameterSet:
             entry = {key: value for key in keys if (value := getattr(description, key, None)) is not None}
             if isinstance(entry.get("default"), bytes):
                 entry["default"] = entry["default"].decode("utf-8", errors="replace")
+            elif isinstance(entry.get("default"), list):
+                entry["default"] = msgspec.to_builtins(entry["default"])
             found.append({"description": None} | entry)
         return found
 

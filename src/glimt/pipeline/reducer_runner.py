@@ -45,6 +45,8 @@ class ReducerRunner:
     ----------
     n_results : int
         Results that ``process_result`` took.
+    newest_event : int or None
+        Highest event number among them.
     reducer : object
         The user's.
 
@@ -65,6 +67,7 @@ class ReducerRunner:
     ) -> None:
         self.parameters = parameters
         self.n_results = 0
+        self.newest_event: int | None = None
         self._on_failure = on_failure
         self._context: dict[str, Any] = {} if context is None else context
         self._what = getattr(cls, "__qualname__", str(cls))
@@ -84,6 +87,8 @@ class ReducerRunner:
         except (Exception, SystemExit) as error:  # user code: this result failed, the run goes on
             return Failure.from_exception(error, event_number=result.event_number, hook=f"{self._what}.process_result")
         self.n_results += 1
+        if self.newest_event is None or result.event_number > self.newest_event:
+            self.newest_event = result.event_number
         return None
 
     def start_timer(self) -> None:

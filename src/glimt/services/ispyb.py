@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
 import time
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 T = TypeVar("T")
+
+_LOG = logging.getLogger(__name__)
 
 _POLL_S = 1.0
 _BUFFER_DELAY_S = 20.0
@@ -151,11 +154,14 @@ class IspybService(Service):
                 self._prepare()
                 with self._database.transaction() as session:
                     done = work(session)
-                self._away_since = None
+                if self._away_since is not None:
+                    _LOG.info("the results database is back after %.0f s", time.monotonic() - self._away_since)
+                    self._away_since = None
                 return done
             except ResultsDatabaseError as error:
                 if self._away_since is None:
                     self._away_since = time.monotonic()
+                    _LOG.warning("waiting for the results database: %s", error)
                 left_s = self._away_since + self._configuration.wait_s - time.monotonic()
                 if left_s <= 0 or self._closing.is_set():
                     raise RetryMessageError(str(error)) from None
@@ -174,8 +180,9 @@ class IspybService(Service):
         """Send the message to this queue again, later; reject it when it has waited for long enough."""
         now = time.time()
         expires = fields.get(_EXPIRY)
-        if not isinstance(expires, (int, float)) or _was_replayed(step):
-            expires = now + _BUFFER_EXPIRES_S
+        latest = now + _BUFFER_EXPIRES_S
+        if not isinstance(expires, (int, float)) or not expires <= latest or _was_replayed(step):
+            expires = latest  # what a message says of itself, not-a-number included, makes it wait no longer
         if now >= expires:
             raise RejectedMessageError(f"{why}, and the message has waited {_BUFFER_EXPIRES_S:g} s for it")
         again = {**message, _EXPIRY: expires}
@@ -245,9 +252,10 @@ def _send(step: RecipeStep, outcome: _Outcome) -> None:
 def _delay(fields: Fields) -> float:
     delay = fields.get("delay")
     try:
-        return max(0.0, float(delay)) if delay is not None else _BUFFER_DELAY_S
+        delay_s = _BUFFER_DELAY_S if delay is None else float(delay)
     except (TypeError, ValueError):
         raise RejectedMessageError(f"delay {str(delay)[:60]!r} is no number of seconds") from None
+    return min(delay_s, _BUFFER_EXPIRES_S) if delay_s >= 1.0 else 1.0
 
 
 def _was_replayed(step: RecipeStep) -> bool:

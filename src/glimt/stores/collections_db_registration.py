@@ -227,19 +227,31 @@ def register_collection(session: Session, collection: RegisteredCollection) -> i
 
 def _session_id(session: Session, visit: tuple[str, str, int], beamline: str) -> int:
     code, number, visit_number = visit
-    proposal = _find(session, "Proposal", proposalCode=code, proposalNumber=number)
-    if proposal is None:
-        login = "glimt"
-        person = _find(session, "Person", login=login)
-        if person is None:
-            person = insert_row(session, "Person", {"login": login, "familyName": login})
-        values = {"personId": person, "proposalCode": code, "proposalNumber": number, "title": "entered by glimt"}
-        proposal = insert_row(session, "Proposal", values)
-    found = _find(session, "BLSession", proposalId=proposal, visit_number=visit_number)
+    login = {"login": "glimt"}
+    person = _find_or_insert(session, "Person", login, {"familyName": "glimt"})
+    proposal = _find_or_insert(
+        session,
+        "Proposal",
+        {"proposalCode": code, "proposalNumber": number},
+        {"personId": person, "title": "entered by glimt"},
+    )
+    identity = {"proposalId": proposal, "visit_number": visit_number}
+    return _find_or_insert(session, "BLSession", identity, {"beamLineName": beamline or None})
+
+
+def _find_or_insert(session: Session, table: str, identity: dict[str, Any], others: dict[str, Any]) -> int:
+    """Return the row of this identity, which the table has once; another process may enter it at the same moment."""
+    found = _find(session, table, identity)
     if found is not None:
         return found
-    values = {"proposalId": proposal, "visit_number": visit_number, "beamLineName": beamline or None}
-    return insert_row(session, "BLSession", values)
+    try:
+        with session.begin_nested():
+            return insert_row(session, table, {**identity, **others})
+    except RejectedMessageError:
+        found = _find(session, table, identity, is_latest=True)
+        if found is None:
+            raise
+        return found
 
 
 def _session_of_group(session: Session, group_id: int) -> int:
@@ -253,11 +265,12 @@ def _session_of_group(session: Session, group_id: int) -> int:
     return int(found[0])
 
 
-def _find(session: Session, table: str, **equal: Any) -> int | None:
+def _find(session: Session, table: str, identity: dict[str, Any], *, is_latest: bool = False) -> int | None:
+    """Return the row of this identity, as this transaction sees it or as it is by now."""
     import sqlalchemy as sa
 
     target = results_table(table)
     key = next(iter(target.primary_key.columns))
-    chosen = sa.select(key).where(*(target.c[name] == value for name, value in equal.items())).order_by(key)
-    found = session.execute(chosen).first()
+    chosen = sa.select(key).where(*(target.c[name] == value for name, value in identity.items())).order_by(key)
+    found = session.execute(chosen.with_for_update() if is_latest else chosen).first()
     return None if found is None else int(found[0])

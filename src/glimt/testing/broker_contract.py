@@ -174,9 +174,10 @@ class BrokerContract(BrokerFaults):
         taken = self._take(broker, 1)
         with pytest.raises(UnknownQueueError, match="nowhere"):
             broker.settle(taken, [Outgoing(b"a", queue="other"), Outgoing(b"b", queue="nowhere")])
-        assert self._content(another(), "other", 0) == []
+        reader = another()
+        assert self._content(reader, "other", 0) == []
         broker.settle(taken, [Outgoing(b"right", queue="other")])  # still its own
-        assert self._content(another(), "other", 1) == [b"right"]
+        assert self._content(reader, "other", 1) == [b"right"]
 
     def test_nothing_is_sent_when_a_queue_is_unknown(self, broker: Broker) -> None:
         with pytest.raises(UnknownQueueError, match="nowhere") as failure:

@@ -145,8 +145,13 @@ class TreeReader:
             raise KeyError(f"{path_text(path)} cannot be shown: {error}") from None
         return NOTHING if nothing else Extent(array.shape, array.dtype), array
 
-    def survey(self, start: Path = (), *, small: int = 0) -> tuple[list[Sight], list[Problem]]:
+    def survey(
+        self, start: Path = (), *, small: int = 0, wanted: Mapping[Path, Pick | None] | None = None
+    ) -> tuple[list[Sight], list[Problem]]:
         """Return ``start`` and all under it, groups before their members, and what cannot be shown.
+
+        Elements come with datasets of up to ``small`` of them, and with those that are ``wanted``, there what the pick
+        takes; all are of one moment.
 
         Raises
         ------
@@ -156,7 +161,7 @@ class TreeReader:
         problems: list[Problem] = []
         tree, lock = self._tree()
         with lock:
-            held = [_hold_node(node, {}, small) for node in walk(tree, problems, start=start)]
+            held = [_hold_node(node, {}, small, wanted) for node in walk(tree, problems, start=start)]
         sights = [sight for node in held if (sight := _settle(node, problems)) is not None]
         self._note(problems)
         return sights, problems
@@ -203,8 +208,16 @@ def _raising(error: ResultError) -> Callable[[], Any]:
     return fail
 
 
-def _hold_node(node: Node, links: dict[str, Callable[[], Extent] | None], small: int) -> _Held:
-    value = None if node.is_group else _hold_value(node.value, small)
+def _hold_node(
+    node: Node,
+    links: dict[str, Callable[[], Extent] | None],
+    small: int,
+    wanted: Mapping[Path, Pick | None] | None = None,
+) -> _Held:
+    value: Callable[[], tuple[Extent, npt.NDArray[Any] | None]] | None = None
+    if not node.is_group:
+        is_wanted = wanted is not None and node.path in wanted and node.value is not None
+        value = _hold_wanted(node.value, (wanted or {})[node.path]) if is_wanted else _hold_value(node.value, small)
     attributes = {name: _hold_all(content) for name, content in node.attributes.items()}
     return _Held(node.path, value, attributes, links)
 
@@ -214,6 +227,15 @@ def _hold_value(value: Any, small: int) -> Callable[[], tuple[Extent, npt.NDArra
         return _hold_all(value)
     extent = _try_hold(value)
     return lambda: (extent(), None)
+
+
+def _hold_wanted(value: Any, pick: Pick | None) -> Callable[[], tuple[Extent, npt.NDArray[Any] | None]]:
+    extent = _try_hold(value)
+    try:
+        array = hold_array(value, pick)
+    except ResultError as error:
+        return _raising(error)
+    return lambda: (extent(), array())
 
 
 def _hold_all(value: Any) -> Callable[[], tuple[Extent, npt.NDArray[Any]]]:

@@ -197,7 +197,7 @@ def leaf_commands() -> dict[str, Any]:
         name, command = waiting.pop()
         members = getattr(command, "commands", {})
         waiting += [(f"{name} {member}".strip(), members[member]) for member in members]
-        if not members:
+        if not members or command.invoke_without_command:  # a group that is a command as well
             found[name] = command
     return found
 

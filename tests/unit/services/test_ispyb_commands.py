@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from glimt.model.errors import RejectedMessageError, RetryMessageError, UsageError
@@ -127,3 +128,14 @@ def test_stop_ends_the_wait_for_the_database(tmp_path: Path) -> None:
 def test_configuration_that_is_none_names_the_table(tmp_path: Path, url: str, configuration: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=r"\[services.ispyb\]"):
         IspybService(ServiceSetup(configuration, (tmp_path,), tmp_path, url))
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=lambda command: command.name)
+def test_command_is_in_the_reference_with_its_fields_and_tables(command: Any) -> None:
+    page = Path(__file__).resolve().parents[3] / "docs" / "reference" / "ispyb-service.md"
+    (row,) = [line for line in page.read_text().splitlines() if line.startswith(f"| `{command.name}` |")]
+    _, fields, tables = row.strip("| ").rsplit(" | ", 2)
+
+    wanted = [field.encode_name + ("*" if field.required else "") for field in msgspec.structs.fields(command.record)]
+    assert sorted(field.replace("`", "").replace("\\", "") for field in fields.split(", ")) == sorted(wanted)
+    assert tables == (", ".join(command.tables) or "-")

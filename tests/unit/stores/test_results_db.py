@@ -74,7 +74,7 @@ def test_keys_count_up_and_times_have_a_default(database: ResultsDatabase) -> No
         rows = make_collection(session)
         job = make_processing(session, rows.dcid).job_id
         table = results_table("ProcessingJob")
-        made = session.execute(sa.select(table.c.recordTimestamp).where(table.c.processingJobId == job)).scalar()
+        made = session.execute(sa.select(table.c.recordTimestamp).where(table.c.processingJobId == job)).scalar_one()
 
     assert abs((datetime.now(UTC).replace(tzinfo=None) - made).total_seconds()) < 60
 

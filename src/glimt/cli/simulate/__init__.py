@@ -4,20 +4,34 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from glimt.cli.amounts import parse_shape, size_text
 from glimt.cli.simulate.choices import parse_choice, parse_stall
+from glimt.cli.simulate.collection import simulate_collection
 from glimt.cli.stop_signals import stop_on_signals
 from glimt.model.errors import UsageError
 
 if TYPE_CHECKING:
     from glimt.sim.report import SimulationReport
 
+
+class _DeviceOrCommand(TyperGroup):
+    """A command with an argument, some values of which are commands of their own."""
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        command = self.commands.get(args[0]) if args else None
+        if command is None:
+            return super().make_context(info_name, args, parent, **extra)
+        return command.make_context(f"{info_name} {args[0]}", args[1:], parent, **extra)
+
+
 simulate = typer.Typer(
     name="simulate",
+    cls=_DeviceOrCommand,
     help="Simulate a device on its real wire protocol.",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -178,3 +192,6 @@ def _write(path: Path, report: SimulationReport) -> None:
         path.write_bytes(report.to_json())
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from None
+
+
+simulate.command("collection")(simulate_collection)

@@ -1,0 +1,185 @@
+"""A published value as one plot of the page: what is sent of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from glimt.model.publish_value import TEXT
+from glimt.web.hdf_types import value_json
+from glimt.web.page_feed import PageNode
+from glimt.web.page_message import Buffers, number_json, sendable
+from glimt.web.page_pool import clipped, limits, pool
+from glimt.web.page_want import PlotWant
+
+Array = npt.NDArray[Any]
+
+MAX_CURVES = 32
+MAX_ROWS = 1000
+NEWEST_ROWS = 200
+MAX_TEXT = 64 << 10
+MAX_CELL = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The newest content of one path.
+
+    Attributes
+    ----------
+    array : ndarray
+        As published; of more than two axes the last plane. Never changed.
+    node : PageNode
+        What is known of it.
+    version : int
+        Of the page, when it changed.
+    time_s : float
+        When it changed, since 1970.
+    event_number : int or None
+        Highest event number then.
+    """
+
+    array: Array
+    node: PageNode
+    version: int
+    time_s: float
+    event_number: int | None
+
+
+class CannotPlotError(ValueError):
+    """What is published cannot be drawn in the way that is asked for."""
+
+
+def plot_of(
+    want: PlotWant, held: Held, buffers: Buffers, *, x: Array | None = None, excluded: Array | None = None
+) -> dict[str, Any]:
+    """Return what is sent for a plot, its arrays added to ``buffers``.
+
+    Parameters
+    ----------
+    want : PlotWant
+        What is asked for.
+    held : Held
+        The content.
+    buffers : Buffers
+        Of the message.
+    x : ndarray, optional
+        (n,) of a curve.
+    excluded : ndarray, optional
+        (slow, fast) bool of an image, True excludes a pixel.
+
+    Raises
+    ------
+    CannotPlotError
+        It has another number of axes, or is no number.
+    """
+    if want.kind == "text":
+        return {"text": "\n".join(_texts(held.array)[:MAX_ROWS])[:MAX_TEXT]}
+    if want.kind == "table":
+        return _table(want, held.array, buffers)
+    if held.array.dtype.kind not in "biufc":
+        raise CannotPlotError(f"{held.node.dtype} is no number; show it as a table or text")
+    values = sendable(held.array)
+    if want.kind == "image":
+        return _image(want, held, values, buffers, excluded)
+    if want.kind == "curve":
+        return _curve(want, values, buffers, x)
+    if values.shape:
+        raise CannotPlotError(f"an array {list(held.node.shape or ())} is no number")
+    return {"value": number_json(float(values))}
+
+
+def _image(want: PlotWant, held: Held, values: Array, buffers: Buffers, excluded: Array | None) -> dict[str, Any]:
+    if values.ndim != 2:
+        raise CannotPlotError(f"an image has two axes, this has the shape {list(held.node.shape or ())}")
+    out = excluded if excluded is not None and excluded.shape == values.shape else None
+    found = pool(values, rows=want.rows, columns=want.columns, size=want.size, how=want.pool, excluded=out)
+    low, high = limits(found)
+    shape = held.node.shape or ()
+    told: dict[str, Any] = {
+        "rows": found.rows,
+        "columns": found.columns,
+        "bin": found.factors,
+        "invalid": found.invalid,
+        "low": number_json(low),
+        "high": number_json(high),
+        "buffer": buffers.add(found.pixels),
+    }
+    return told if len(shape) < 3 else told | {"plane": [n - 1 for n in shape[:-2]]}
+
+
+def _curve(want: PlotWant, values: Array, buffers: Buffers, x: Array | None) -> dict[str, Any]:
+    if values.ndim not in {1, 2}:
+        raise CannotPlotError("a curve has one axis, or two: one curve a row")
+    first, last = clipped(want.columns, values.shape[-1])
+    part = values[..., first:last]
+    if part.ndim == 2:
+        rows = clipped(want.rows, part.shape[0])
+        part = part[rows[0] : min(rows[1], rows[0] + MAX_CURVES)]
+    positions = None
+    if x is not None and x.ndim == 1 and x.dtype.kind in "biuf" and x.size == values.shape[-1]:
+        positions = x[first:last].astype(np.float64)
+    n_most = max(want.size[1], 16) * 2
+    is_thinned = part.shape[-1] > n_most
+    if is_thinned:
+        part, taken = _thinned(part, n_most)
+        positions = (taken + first).astype(np.float64) if positions is None else positions[taken]
+    told = {"columns": (first, last), "x0": first, "step": 1, "is_thinned": is_thinned, "y": buffers.add(part)}
+    return told | {"x": None if positions is None else buffers.add(positions)}
+
+
+def _thinned(part: Array, n_most: int) -> tuple[Array, Array]:
+    """Return the smallest and largest of neighbors, in order, and their indices; of several curves even steps."""
+    n = part.shape[-1]
+    if part.ndim == 2:
+        taken = np.linspace(0, n - 1, n_most).astype(np.int64)
+        return part[:, taken], taken
+    n_bins = n_most // 2
+    edges = np.linspace(0, n, n_bins + 1).astype(np.int64)
+    width = int(np.diff(edges).max())
+    indices = np.minimum(edges[:-1, np.newaxis] + np.arange(width), edges[1:, np.newaxis] - 1)
+    bins = part[indices]
+    if bins.dtype.kind == "f":
+        low, high = (np.where(np.isnan(bins), fill, bins) for fill in (np.inf, -np.inf))
+    else:
+        low = high = bins
+    row = np.arange(n_bins)
+    pairs = np.stack([indices[row, low.argmin(axis=1)], indices[row, high.argmax(axis=1)]], axis=1)
+    taken = np.sort(pairs, axis=1).ravel()
+    return part[taken], taken
+
+
+def _table(want: PlotWant, array: Array, buffers: Buffers) -> dict[str, Any]:
+    if array.ndim > 2 or (array.dtype.names and array.ndim > 1):
+        raise CannotPlotError("a table has rows and columns; this has more axes")
+    whole = array.reshape(1) if not array.ndim else array
+    n = whole.shape[0]
+    first, last = clipped(want.rows or (max(n - NEWEST_ROWS, 0), n), n)
+    part = whole[first : min(last, first + MAX_ROWS)]
+    if part.dtype.names:
+        columns = [(name, part[name]) for name in part.dtype.names]
+    elif part.ndim == 2:
+        columns = [(str(i), part[:, i]) for i in range(min(part.shape[1], 256))]
+    else:
+        columns = [("value", part)]
+    fields = [_field(name, column, buffers) for name, column in columns]
+    return {"fields": fields, "rows": (first, first + len(part))}
+
+
+def _field(name: str, column: Array, buffers: Buffers) -> dict[str, Any]:
+    if column.ndim == 1 and column.dtype.kind in "biufc":
+        return {"name": name, "buffer": buffers.add(sendable(column))}
+    return {"name": name, "texts": [text[:MAX_CELL] for text in _texts(column)]}
+
+
+def _texts(array: Array) -> list[str]:
+    if array.dtype == TEXT:
+        return [str(text) for text in array.ravel().tolist()]
+    if array.dtype.kind == "S":
+        return [text.decode(errors="replace") for text in array.ravel().tolist()]
+    if array.dtype.kind in "biufc" and array.ndim <= 1:
+        return [str(value) for value in array.ravel().tolist()]
+    return [str(value) for value in value_json(array[:MAX_ROWS] if array.ndim else array.reshape(1))]
