@@ -271,3 +271,39 @@ def test_messages_wait_for_a_service_that_is_started_later(site: Site) -> None:
     assert body["recipes"] == []
     assert body["custom_recipe"]["1"] == {"queue": "to_file"}
     assert set(message.headers) == {"zocalo.go.user", "zocalo.go.host"}
+
+
+def test_recipe_runs_in_one_process_and_tells_every_message(site: Site) -> None:
+    pytest.importorskip("sqlalchemy")
+    pytest.importorskip("ispyb")
+    site.write()
+    own = {"1": {"queue": "add", "output": {"result": 2}}, "2": {"queue": "jsonlines"}}
+    answers = []
+    for payload in (4, "reject"):
+        (site.folder / "own.json").write_text(json.dumps({**own, "start": [[1, payload]]}))
+        command = [
+            "recipe",
+            "run",
+            "-f",
+            "own.json",
+            "--service",
+            "runner_services:AddService",
+            "--site",
+            str(site.file),
+        ]
+        answers.append(
+            subprocess.run(
+                [sys.executable, "-m", "glimt", *command],
+                cwd=site.folder,
+                env={**os.environ, "PYTHONPATH": str(SERVICES)},
+                capture_output=True,
+                text=True,
+                timeout=LIMIT_S,
+            )
+        )
+    good, bad = answers
+    assert good.returncode == 0, good.stderr
+    assert "dispatcher -> add: step 1, 4" in good.stdout
+    assert "runner_services:AddService -> jsonlines: step 2, 5" in good.stdout
+    assert bad.returncode == 1
+    assert "dead letter of add: this number is no number" in bad.stdout

@@ -53,7 +53,7 @@ class TellingBroker(MemoryBroker):
         for message in messages:
             where = message.queue or f"topic {message.topic}"
             delay = f" in {message.delay_s:g} s" if message.delay_s else ""
-            self._tell_line(f"{self._sender} → {where}{delay}: {payload_text(message.body)}")
+            self._tell_line(f"{self._sender} -> {where}{delay}: {payload_text(message.body)}")
 
 
 def run_recipe(

@@ -7,6 +7,7 @@ import logging
 from collections import deque
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glimt.app.events import BlockReader, CaptureEvents, ReplayEvents, SourceEvents
@@ -26,7 +27,6 @@ from glimt.pipeline.worker_runner import WorkerRunner
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
-    from pathlib import Path
 
     from glimt.pipeline.block import Block
 
@@ -210,11 +210,25 @@ class Replay:
             return contextlib.nullcontext()
         try:
             from glimt.web.live_view import create_app  # FastAPI is an extra, and costs half a second
+            from glimt.web.page_feed import LocalFeed
+            from glimt.web.page_hub import PageHub, PageSource
+            from glimt.web.page_store import FILE_NAME
             from glimt.web.server import ViewServer
         except ModuleNotFoundError as error:
             raise UsageError(f"--port needs the package {error.name}: pip install glimt[view]") from None
-        app = create_app(self.reducer, parameters=self.changes, progress=self.describe_progress)
-        return ViewServer(app, port=self._options.port)
+        hub = PageHub(
+            PageSource(
+                self._options.reducer,
+                "replay",
+                LocalFeed(self.reducer),
+                self.describe_progress,
+                account_key="progress",
+                parameters=self.changes,
+                file=Path(FILE_NAME),
+            )
+        )
+        app = create_app(self.reducer, parameters=self.changes, progress=self.describe_progress, hub=hub)
+        return _serve(hub, ViewServer(app, port=self._options.port))
 
     def describe_progress(self) -> dict[str, Any]:
         """Return the account so far as plain values."""
@@ -225,6 +239,13 @@ class Replay:
             "errors": list(self.report.errors),
             "fraction": self._fraction(),
         }
+
+
+@contextlib.contextmanager
+def _serve(hub: AbstractContextManager[Any], server: AbstractContextManager[Any]) -> Iterator[Any]:
+    """Serve a page while its hub reads; give the server."""
+    with hub, server as serving:
+        yield serving
 
 
 def _describe(worker: str, reducer: str) -> list[Any]:

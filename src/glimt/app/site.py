@@ -21,6 +21,7 @@ QueueName = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9_./-]{0,199}\Z"
 ServiceName = Annotated[
     str, Meta(pattern=r"\A[A-Za-z_][A-Za-z0-9_.-]{0,199}(:[A-Za-z0-9_.]{1,200})?\Z", extra={"says": _SERVICE_SAYS})
 ]
+FolderPaths = Annotated[list[Path], Meta(extra={"written": "paths", "says": "a list of paths"})]
 Seconds = Annotated[float, Meta(ge=0, le=1e6)]
 
 
@@ -69,8 +70,8 @@ class PathsSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         Where services keep what must survive them; a folder of the user's without it.
     """
 
-    roots: list[FilePath] = []
-    recipes: list[FilePath] = []
+    roots: FolderPaths = []
+    recipes: FolderPaths = []
     state: FilePath | None = None
 
 
@@ -80,7 +81,8 @@ class BeamlineSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     Attributes
     ----------
     name : str
-        As messages and database name it, such as ``i03``.
+        As messages and database name it, such as ``i03``. Without a name the site is taken for one without beamline
+        control: it is called ``local``, and what is for GDA goes to this machine.
     """
 
     name: Annotated[str, Meta(max_length=100, pattern=r"\A[A-Za-z0-9_.-]*\Z", extra={"says": "a short name"})] = ""

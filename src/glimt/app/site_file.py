@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import msgspec
+from msgspec.structs import replace
 
 from glimt.app.problems import Problems, path_text
 from glimt.app.site import (
@@ -31,6 +31,7 @@ _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _RELATIVE_FILE = re.compile(r"\A(sqlite:(?:///)?)(?!/)([^/?:][^?]*)(.*)\Z", re.DOTALL)
 SITE_VARIABLE = "GLIMT_SITE"
 DEFAULT_FILE = "site.toml"
+NO_BEAMLINE = "local"
 
 
 def load_site(path: Path | str | None = None, *, roots: Sequence[Path] = ()) -> Site:
@@ -59,7 +60,11 @@ def load_site(path: Path | str | None = None, *, roots: Sequence[Path] = ()) -> 
     problems = Problems(str(name), TomlLines(text))
     reader = StructReader(
         problems,
-        written={"path": partial(written_path, folder=file.parent), "secret": written_secret},
+        written={
+            "path": partial(written_path, folder=file.parent),
+            "paths": partial(_paths, folder=file.parent),
+            "secret": written_secret,
+        },
         checks={
             BrokerSection: partial(_address, problems=problems, what="broker"),
             ResultsSection: partial(_address, problems=problems, what="results database"),
@@ -73,6 +78,12 @@ def load_site(path: Path | str | None = None, *, roots: Sequence[Path] = ()) -> 
     return _complete(found, plans, file, roots)
 
 
+def _paths(value: Any, *, folder: Path) -> list[Path]:
+    if not isinstance(value, list):
+        raise ValueError('it must be a list of paths, such as ["/data"]')
+    return [written_path(each, folder=folder) for each in value]
+
+
 def _plans(found: SiteFile, reader: StructReader) -> dict[str, ServicePlan]:
     plans = {}
     for name, table in found.services.items():
@@ -80,7 +91,7 @@ def _plans(found: SiteFile, reader: StructReader) -> dict[str, ServicePlan]:
         plan = reader.read(ServicePlan, known, ("services", name))
         if plan is not None:
             own = {key: value for key, value in table.items() if key not in PLAN_KEYS}
-            plans[name] = msgspec.structs.replace(plan, configuration=own)
+            plans[name] = replace(plan, configuration=own)
     return plans
 
 
@@ -99,7 +110,7 @@ def _address(section: Any, table: dict[str, Any], key: tuple[str | int, ...], *,
         if not url or not url.isprintable():
             problems.add((*key, "url_file"), f"is {path_text(section.url_file)}, which must hold one line: the URL")
             return section
-        return msgspec.structs.replace(section, url=Secret(url))
+        return replace(section, url=Secret(url))
     if "url" in table and not section.url:
         problems.add((*key, "url"), f"is empty; it must be the URL of the {what}")
         return section
@@ -108,13 +119,16 @@ def _address(section: Any, table: dict[str, Any], key: tuple[str | int, ...], *,
         problems.add((*key, "url"), f"needs the environment variable {name}, which is not set")
     if missing:
         return section
-    return msgspec.structs.replace(section, url=Secret(_VARIABLE.sub(lambda match: os.environ[match[1]], section.url)))
+    return replace(section, url=Secret(_VARIABLE.sub(lambda match: os.environ[match[1]], section.url)))
 
 
 def _complete(found: SiteFile, plans: dict[str, ServicePlan], file: Path | None, roots: Sequence[Path]) -> Site:
     here = Path(os.path.abspath(os.curdir))
     folder = here if file is None else file.parent
     state = found.paths.state or default_state_folder()
+    if not found.beamline.name:
+        known = plans.get("notify_gda", ServicePlan())
+        plans = {**plans, "notify_gda": replace(known, configuration={"host": "127.0.0.1"} | known.configuration)}
     given = [Path(os.path.abspath(root)) for root in roots] + list(found.paths.roots)
     return Site(
         file=file,
@@ -123,7 +137,7 @@ def _complete(found: SiteFile, plans: dict[str, ServicePlan], file: Path | None,
         roots=tuple(dict.fromkeys(given or [here])),
         recipe_folders=tuple(found.paths.recipes),
         state_folder=state,
-        beamline=found.beamline.name,
+        beamline=found.beamline.name or NO_BEAMLINE,
         plans=plans,
     )
 

@@ -224,6 +224,11 @@ class AmqpBroker:
         with self._using() as link:
             return queue_states(self._address, link.names, [*self._specs, *(name for _, name in self._subscriptions)])
 
+    def has_queue(self, queue: str, *, exchange: str = "") -> bool:
+        """Say whether the queue is there, or the exchange if one is named."""
+        with self._using() as link:
+            return link.names.has_exchange(exchange) if exchange else link.names.has_queue(queue)
+
     def peek(self, queue: str, limit: int = 10) -> list[Delivery]:
         """Return the first messages; what was given back twice already moves to the end of its queue.
 

@@ -208,6 +208,13 @@ class Broker(Protocol):
         """
         ...
 
+    def has_queue(self, queue: str, *, exchange: str = "") -> bool:
+        """Say whether a message to this queue would be kept.
+
+        With ``exchange`` RabbitMQ can only say whether there is such an exchange; embedded brokers look for the queue.
+        """
+        ...
+
     def status(self) -> list[QueueStatus]:
         """Return all queues known here, by name, dead letter queues included."""
         ...

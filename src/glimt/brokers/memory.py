@@ -155,6 +155,12 @@ class MemoryBroker:
         """Send messages, all or none."""
         self.settle((), messages)
 
+    def has_queue(self, queue: str, *, exchange: str = "") -> bool:
+        """Say whether the queue is there; exchanges are not looked at."""
+        with self.hub.changed:
+            self._check_open()
+            return queue in self.hub.queues
+
     def settle(self, done: Sequence[Delivery], messages: Sequence[Outgoing] = ()) -> None:
         """Acknowledge deliveries and send messages, as one."""
         check_outgoing(messages)

@@ -134,6 +134,15 @@ class SqliteBroker:
             self._forget([claim])
             self._wake(owners)
 
+    def has_queue(self, queue: str, *, exchange: str = "") -> bool:
+        """Say whether the queue is there; exchanges are not looked at."""
+        with self._lock:
+            try:
+                self._queue(queue)
+            except UnknownQueueError:
+                return False
+            return True
+
     def status(self) -> list[QueueStatus]:
         """Return all queues, by name."""
         with self._lock:

@@ -53,6 +53,17 @@ CREATE INDEX broadcast_of_owner ON broadcast (owner, id);
 """
 
 
+def make_private_file(path: Path) -> None:
+    """Make an empty file that only its owner can read, if there is none: SQLite gives its side files the same mode.
+
+    A file that is there is not even opened. To close it again would take away all locks that other connections of this
+    process hold (POSIX); the next process to leave would then believe to be the last one, and delete the write-ahead
+    log that the others go on writing to.
+    """
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+
 class SqliteFile:
     """A connection to the file of a broker; the file is made when it is missing.
 
@@ -75,8 +86,7 @@ class SqliteFile:
         self.busy_s = busy_s
         with explained(path):
             try:
-                # Made first, for SQLite gives its side files the same mode.
-                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+                make_private_file(path)
             except OSError as error:
                 raise BrokerError(f"{path}: the broker's file cannot be opened: {error.strerror}") from None
             self.connection = sqlite3.connect(path, isolation_level=None, timeout=0.0, check_same_thread=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -44,6 +45,11 @@ def run(
     found = load_site(site, roots=roots or ())
     request = make_request(found, names, recipe_file=file, number=number, settings=settings or [])
     with stop_on_signals() as stop:
-        is_well = run_recipe(found, request, services=services or (), tell=print, stop=stop, limit_s=limit_s)
+        is_well = run_recipe(found, request, services=services or (), tell=_tell, stop=stop, limit_s=limit_s)
     if not is_well:
         raise typer.Exit(1)
+
+
+def _tell(text: str) -> None:
+    encoding = sys.stdout.encoding or "utf-8"
+    print(text.encode(encoding, "replace").decode(encoding), flush=True)

@@ -136,7 +136,7 @@ class PluginRunner:
         after_s = self.service._idle_time  # noqa: SLF001 - workflows' contract
         if after_s is None:
             return _WAIT_S
-        return min(max(after_s - (time.monotonic() - self._last_message_at), 0.0), _WAIT_S)
+        return min(max(float(after_s) - (time.monotonic() - self._last_message_at), 0.0), _WAIT_S)
 
     def _is_over(self) -> bool:
         return self._stop.is_set() or bool(getattr(self.service, "_CommonService__shutdown", False))

@@ -17,7 +17,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import msgspec
 
 from glimt.brokers.broker import Outgoing
-from glimt.model.errors import RecipeError, RejectedMessageError, ResultsDatabaseError, RetryMessageError
+from glimt.model.errors import BrokerError, RecipeError, RejectedMessageError, ResultsDatabaseError, RetryMessageError
 from glimt.model.recipe import Recipe
 from glimt.model.recipe_envelope import start_recipe
 from glimt.services.collection_context import CollectionContext, FileContext, IspybContext
@@ -114,12 +114,17 @@ class DispatcherService(Service):
         self._configuration = read_configuration(setup, self.name, DispatcherConfiguration)
         self._configuration.folders.check()
         self._clock = clock
+        self._has_queue: Callable[..., bool] | None = None
         self._filters = filters or DispatcherExtensions(FILTERS)
         self._readiness = readiness or DispatcherExtensions(READINESS)
         self._database = ResultsDatabase(setup.results_url) if setup.results_url else None
         self._contexts: list[CollectionContext] = [FileContext(setup.roots, self._configuration.folders)]
         if self._database is not None:
             self._contexts.insert(0, IspybContext(self._database, self._configuration.folders))
+
+    def connected(self, has_queue: Callable[..., bool]) -> None:
+        """Remember how to ask whether queues are there."""
+        self._has_queue = has_queue
 
     def handle(self, step: RecipeStep) -> None:
         """Start what a request asks for, or let it wait."""
@@ -138,7 +143,7 @@ class DispatcherService(Service):
                     self._dispatch(step, message, parameters, guid)
                 else:
                     self._wait(step, message, parameters)
-            except ResultsDatabaseError as error:
+            except (BrokerError, ResultsDatabaseError) as error:
                 raise RetryMessageError(str(error)) from None
 
     def close(self) -> None:
@@ -197,6 +202,7 @@ class DispatcherService(Service):
         try:
             self._check(template, parameters)
             recipe = template.substituted(parameters)
+            self._check_queues(recipe)
             envelopes = start_recipe(recipe, environment={"ID": guid})
         except RecipeError as error:
             raise RejectedMessageError(str(error)) from None
@@ -261,6 +267,24 @@ class DispatcherService(Service):
             if self._database is None and "ispyb_dcid" in parameters:
                 more += "; (ispyb_dcid is given, but the site file names no results database to look it up in)"
             raise RejectedMessageError("the recipe cannot run as it is: " + "; ".join(errors[:_SHOWN_PROBLEMS]) + more)
+
+    def _check_queues(self, recipe: Recipe) -> None:
+        """Reject a recipe with a step whose queue is not there, or tell the log."""
+        if self._has_queue is None:
+            return
+        missing = [
+            f"step {number}: the broker has no queue {queue!r}"
+            for number, node in recipe.nodes.items()
+            if (queue := node.get("queue"))
+            and not self._has_queue(str(queue), exchange=str(node.get("exchange") or ""))
+        ]
+        if missing and self._configuration.lint == "reject":
+            raise RejectedMessageError(
+                f"the recipe cannot run as it is: {'; '.join(missing[:_SHOWN_PROBLEMS])}; "
+                "`glimt broker configure QUEUE` makes one that another program reads"
+            )
+        for problem in missing:
+            log.warning("recipe: %s", problem)
 
 
 def _number(parameters: Parameters, name: str, default: float) -> float:

@@ -7,8 +7,10 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from glimt.brokers.broker import DEAD_LETTER_PREFIX, Broker, Delivery, Outgoing, QueueSpec
+from glimt.brokers.broker import Broker, Delivery, Outgoing, QueueSpec
+from glimt.brokers.dead_letter import dead_letter_headers, dead_letter_queue
 from glimt.model.errors import (
     BrokerError,
     DecodeError,
@@ -84,6 +86,7 @@ class ServiceRunner:
         self.broker.declare(self.queues)
         for queue in self.queues:
             self.broker.subscribe(queue.name, prefetch=self._prefetch, exclusive=self.service.exclusive)
+        self.service.connected(self.broker.has_queue)
 
     def run(self) -> None:
         """Handle messages until `stop` is called, then close the service; a broker that goes away is waited for."""
@@ -126,6 +129,7 @@ class ServiceRunner:
     def stop(self) -> None:
         """Let `run` return after the message at hand; from any thread, but not from a signal handler."""
         self._stop.set()
+        self.service.stop()
         self.broker.wake()
 
     @property
@@ -209,18 +213,23 @@ class ServiceRunner:
             return
         if messages:
             self._send(messages)
+        self.service.idle_done()
 
     def _send(self, messages: list[Outgoing]) -> None:
-        """Send what idle work made: all, or if a queue is unknown, the others and a line in the log."""
+        """Send what idle work made; a message whose queue is unknown goes to the dead letters."""
         try:
             self._persist(lambda: self.broker.send(messages))
         except UnknownQueueError as error:
-            if len(messages) == 1:
-                self.activity.add("failed")
-                self._log.error("a message cannot be sent and is gone: %s", error)
+            if len(messages) > 1:
+                for message in messages:
+                    self._send([message])
                 return
-            for message in messages:
-                self._send([message])
+            self.activity.add("failed")
+            self._log.error("a message is a dead letter: %s", error)
+            name, reason = dead_letter_queue(messages[0].queue), str(error)
+            self.broker.declare([QueueSpec(name, has_dead_letters=False)])
+            headers = dead_letter_headers(messages[0].headers, reason, messages[0].queue)
+            self._send([replace(messages[0], queue=name, exchange="", delay_s=0.0, headers=headers)])
 
     def _idle_in_s(self) -> float:
         return max((self.service.idle_s or 0.0) - (time.monotonic() - self._idle_at), 0.0)
@@ -248,7 +257,7 @@ class ServiceRunner:
             messages = error_messages(self._read_again(delivery), reason, self.service.name)
         if messages:
             if self._has_dead_letters.get(delivery.queue, True):
-                self.broker.declare([QueueSpec(DEAD_LETTER_PREFIX + delivery.queue, has_dead_letters=False)])
+                self.broker.declare([QueueSpec(dead_letter_queue(delivery.queue), has_dead_letters=False)])
                 messages.append(dead_letter(delivery, reason))
             try:
                 self._of_delivery(delivery, lambda: self.broker.settle([delivery], messages))

@@ -76,13 +76,13 @@ class FailureLog:
     def __init__(self, log: logging.Logger) -> None:
         self._log = log
         self._seen: dict[tuple[str, str, int], int] = {}
+        self._waits: set[str] = set()
 
     def write(self, delivery: Delivery | None, error: Exception, verdict: Verdict) -> None:
         """Write what became of a message; ``None`` for what was done without one."""
         what = _fate(delivery, verdict)
         if verdict.is_known:
-            level = logging.INFO if verdict.retry_after_s is not None else logging.ERROR
-            self._log.log(level, "%s: %s", what, verdict.reason)
+            self._log.log(self._level(verdict), "%s: %s", what, verdict.reason)
             return
         kind = _kind(error)
         n_before = self._seen.get(kind, 0)
@@ -92,6 +92,15 @@ class FailureLog:
             self._log.error("%s: %s", what, verdict.reason, exc_info=error)
         else:
             self._log.error("%s: %s (its traceback is above; %d times so far)", what, verdict.reason, n_before + 1)
+
+    def _level(self, verdict: Verdict) -> int:
+        """Return how loud to be: of a thousand messages that wait for the same, one line is enough."""
+        if verdict.retry_after_s is None:
+            return logging.ERROR
+        if verdict.reason in self._waits or len(self._waits) >= _MAX_KINDS:
+            return logging.DEBUG
+        self._waits.add(verdict.reason)
+        return logging.INFO
 
 
 def _fate(delivery: Delivery | None, verdict: Verdict) -> str:

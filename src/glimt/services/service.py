@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -66,7 +66,7 @@ class Service:
     batch : int
         Largest number of messages for `handle_batch`; 1 for services that have none.
     idle_s : float or None
-        `idle` is called so often while no message comes; ``None`` for never.
+        `idle` is called so often, also while messages come; ``None`` for never.
     """
 
     name: ClassVar[str]
@@ -80,6 +80,9 @@ class Service:
 
     def __init__(self, setup: ServiceSetup) -> None:
         self.setup = setup
+
+    def connected(self, has_queue: Callable[..., bool]) -> None:
+        """Take what can be asked of the broker, before the first message: `glimt.brokers.broker.Broker.has_queue`."""
 
     def handle(self, step: RecipeStep) -> None:
         """Do what the message asks for."""
@@ -99,6 +102,9 @@ class Service:
 
     def idle_done(self) -> None:
         """Note that what `idle` returned last has been sent; the next call of `idle` says so too."""
+
+    def stop(self) -> None:
+        """Give up what `handle` waits for, because the service shall end; called from another thread."""
 
     def close(self) -> None:
         """Release files and connections; called once, at the end."""

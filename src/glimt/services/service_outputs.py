@@ -55,7 +55,7 @@ CONTRACTS: Mapping[str, QueueContract] = {
         required_with={"pattern": ("pattern-start", "pattern-end")},
         needs_output=True,
     ),
-    "per_image_analysis": QueueContract(outputs=("result", "reflections"), default_output="result", needs_output=True),
+    "per_image_analysis": QueueContract(outputs=("result",), default_output="result", needs_output=True),
     "per_image_analysis.hdf5_select": QueueContract(
         outputs=("every", "select-#"),
         required_parameters=("image-start", "image-end"),

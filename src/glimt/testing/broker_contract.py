@@ -179,6 +179,10 @@ class BrokerContract(BrokerFaults):
         broker.settle(taken, [Outgoing(b"right", queue="other")])  # still its own
         assert self._content(reader, "other", 1) == [b"right"]
 
+    def test_it_says_whether_a_queue_is_there(self, broker: Broker) -> None:
+        assert broker.has_queue("work")
+        assert not broker.has_queue("nowhere")
+
     def test_nothing_is_sent_when_a_queue_is_unknown(self, broker: Broker) -> None:
         with pytest.raises(UnknownQueueError, match="nowhere") as failure:
             broker.send([Outgoing(b"a", queue="work"), Outgoing(b"b", queue="nowhere"), Outgoing(b"c", queue="work")])

@@ -75,6 +75,19 @@ def test_messages_outlive_all_connections(tmp_path: Path) -> None:
     assert sorted(taken) == [b"x", b"y"]
 
 
+def test_a_process_that_leaves_does_not_take_the_log_of_those_that_stay(tmp_path: Path) -> None:
+    """POSIX locks are a process's: whoever closes the file once more than needed gives them all up."""
+    leave = "import sys; from glimt.brokers.sqlite import SqliteBroker; SqliteBroker(sys.argv[1]).close()"
+    with closing(SqliteBroker(url_in(tmp_path))) as first, closing(SqliteBroker(url_in(tmp_path))):
+        first.declare([QueueSpec("work")])
+        subprocess.run([sys.executable, "-c", leave, first.url], check=True, timeout=60)
+        assert (tmp_path / "broker.db-wal").exists()
+        first.send([Outgoing(b"later", queue="work")])
+        count = "import sys; from glimt.brokers.sqlite import SqliteBroker; print(SqliteBroker(sys.argv[1]).status())"
+        seen = subprocess.run([sys.executable, "-c", count, first.url], check=True, timeout=60, stdout=subprocess.PIPE)
+        assert b"name='work', n_ready=1" in seen.stdout
+
+
 def test_a_file_of_a_newer_glimt_is_refused(tmp_path: Path) -> None:
     opened(tmp_path).close()
     with closing(sqlite3.connect(tmp_path / "broker.db")) as connection:

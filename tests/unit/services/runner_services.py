@@ -10,6 +10,8 @@ from typing import Any, ClassVar
 
 from glimt.brokers.broker import Outgoing
 from glimt.model.errors import RejectedMessageError, RetryMessageError
+from glimt.model.recipe import Recipe
+from glimt.model.recipe_envelope import start_recipe
 from glimt.services.recipe_step import RecipeStep
 from glimt.services.service import Service, ServiceSetup
 
@@ -96,3 +98,30 @@ class FileService(Service):
             out.write(f"{step.payload} {os.getpid()}\n")
         time.sleep(float(self.setup.configuration.get("pause_s", 0.0)))
         step.post(Outgoing(body=str(step.payload).encode(), queue="done"))
+
+
+class TimerService(Service):
+    """Sends two messages when it is idle, one of them to nowhere."""
+
+    name = "timer"
+    title = "Timer"
+    queues = ("timer",)
+    idle_s = 0.0
+
+    def __init__(self, setup: ServiceSetup) -> None:
+        super().__init__(setup)
+        self.n_done = 0
+
+    def idle(self) -> Sequence[RecipeStep]:
+        """Send once."""
+        if self.n_done:
+            return ()
+        nodes = {"1": {"queue": "timer", "output": [2, 3]}, "2": {"queue": "elsewhere"}, "3": {"queue": "nowhere"}}
+        [envelope] = start_recipe(Recipe.from_dict({**nodes, "start": [[1, []]]}), environment={"ID": "run"})
+        step = RecipeStep.resumed(envelope, "kept")
+        step.send("late")
+        return (step,)
+
+    def idle_done(self) -> None:
+        """Count."""
+        self.n_done += 1

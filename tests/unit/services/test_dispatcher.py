@@ -377,3 +377,27 @@ def test_broken_filter_of_another_package_is_the_reason(
 def test_wrong_configuration_is_named(rig: Rig, configuration: dict[str, Any], complaint: str) -> None:
     with pytest.raises(UsageError, match=complaint):
         rig.service(**configuration)
+
+
+def test_recipe_with_a_queue_that_is_not_there_is_rejected_with_all_of_them(rig: Rig) -> None:
+    rig.recipe("simple", {"1": {"queue": "own.a", "output": 2}, "2": {"queue": "own.b"}, "start": [[1, []]]})
+    service = rig.service()
+    service.connected(lambda queue, *, exchange="": queue == "own.c")
+    with pytest.raises(RejectedMessageError, match=r"step 1.*'own.a'.*step 2.*'own.b'.*configure"):
+        service.handle(plain_step(_request()))
+    service.connected(lambda queue, *, exchange="": True)
+    step = plain_step(_request())
+    service.handle(step)
+    assert len(step.outgoing) == 1
+
+
+def test_recipe_with_a_queue_that_is_not_there_runs_where_the_site_wants_it(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig.recipe("simple", {"1": {"queue": "own.a"}, "start": [[1, []]]})
+    service = rig.service(lint="warn")
+    service.connected(lambda queue, *, exchange="": False)
+    step = plain_step(_request())
+    service.handle(step)
+    assert len(step.outgoing) == 1
+    assert "no queue 'own.a'" in caplog.text

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runner_services import AddService, SumService
+from runner_services import AddService, SumService, TimerService
 
-from glimt.brokers.broker import MAX_DELIVERIES, REASON, Delivery, Outgoing, QueueSpec
+from glimt.brokers.broker import MAX_DELIVERIES, ORIGIN, REASON, Delivery, Outgoing, QueueSpec
 from glimt.brokers.memory import MemoryBroker
 from glimt.model.errors import BrokerError, LostDeliveryError
 from glimt.model.recipe import Recipe
@@ -306,3 +306,15 @@ def test_replayed_dead_letter_keeps_its_identity(url: str, broker: MemoryBroker)
     (letter,) = broker.peek("dlq.add")
     assert isinstance(letter, Delivery)
     assert letter.message_id == before.message_id
+
+
+def test_what_idle_work_sends_to_nowhere_is_a_dead_letter_and_the_rest_goes_out(url: str, broker: MemoryBroker) -> None:
+    broker.declare([QueueSpec("elsewhere")])
+    made = runner(url, TimerService)
+    made.open()
+    made.poll()
+    assert n_ready(broker, "elsewhere") == 1
+    [letter] = broker.peek("dlq.nowhere")
+    assert letter.headers[ORIGIN] == "nowhere"
+    assert "no queue 'nowhere'" in str(letter.headers[REASON])
+    assert made.service.n_done == 1  # type: ignore[attr-defined]

@@ -212,6 +212,13 @@ class Control:
 
     def set(self, name: str, data: bytes) -> str:
         """Change a parameter from the next event on; return the new content hash."""
+        return self.set_from_event(name, data)[0]
+
+    def set_from_event(self, name: str, data: bytes) -> tuple[str, int | None]:
+        """Change a parameter; return the new content hash and the first event with the new value.
+
+        That is ``None`` where no scan has told it within a second.
+        """
         if not name or len(name) > 200:
             raise UsageError("a parameter has a name of 1 to 200 characters")
         content_hash, number = self._run.set_parameter(name, data)
@@ -221,7 +228,7 @@ class Control:
         log.info("parameter %s is changed for all workers from event %s on", name, "?" if event is None else event)
         if name not in {entry["name"] for entry in self.describe()}:
             log.warning("parameter %s is described by neither class: it has bytes but no value", name)
-        return content_hash
+        return content_hash, event
 
     def describe(self) -> list[dict[str, Any]]:
         """Return the descriptions of the parameters."""

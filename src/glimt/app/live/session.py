@@ -82,6 +82,9 @@ class LiveSession:
             from glimt.app.live.control import Control  # FastAPI is an extra
             from glimt.web.control_api import create_control_app
             from glimt.web.log_ring import LogRing
+            from glimt.web.page_hub import PageHub, PageSource
+            from glimt.web.page_remote_feed import RemoteFeed
+            from glimt.web.page_store import FILE_NAME
             from glimt.web.server import ViewServer
         except ModuleNotFoundError as error:
             raise UsageError(f"glimt run needs the package {error.name}: pip install glimt[view]") from None
@@ -89,7 +92,19 @@ class LiveSession:
         self._logs = LogRing()
         self.run = open_engine(beamline, serve_view=ServeView(settings.host, settings.view_port, token))
         self.control: Control = Control(self.run, self._logs)
-        app = create_control_app(self.control, token=token or None)
+        self._hub = PageHub(
+            PageSource(
+                beamline.name,
+                "run",
+                RemoteFeed(lambda: self.view_url, token=token or None),
+                self.control.health,
+                parameters=self.control,
+                set_parameter=self.control.set_from_event,
+                logs=self._logs,
+                file=beamline.path.parent / FILE_NAME,
+            )
+        )
+        app = create_control_app(self.control, token=token or None, hub=self._hub)
         self._server = ViewServer(app, host=settings.host, port=settings.port)
         self._stack = ExitStack()
 
@@ -104,6 +119,7 @@ class LiveSession:
             root.addHandler(self._logs)
             stack.callback(root.removeHandler, self._logs)
             stack.enter_context(self.run)
+            stack.enter_context(self._hub)
             stack.enter_context(self._server)
             stack.callback(self._logs.close)
             self.url = self._server.url

@@ -1,4 +1,4 @@
-"""The names of python-workflows 3 that plug-in services import; made by `glimt.compat.aliases` where it is not installed."""
+"""The names of python-workflows 3 that plug-in services import, for where it is not installed."""
 
 from __future__ import annotations
 

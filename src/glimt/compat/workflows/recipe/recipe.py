@@ -60,20 +60,21 @@ class Recipe:
     def validate(self) -> None:
         """Raise `workflows.Error` if the recipe is not valid."""
         try:
-            self._model().check()
+            self.to_model().check()
         except RecipeError as error:
             raise Error(f"Invalid recipe: {error}") from None
 
     def apply_parameters(self, parameters: Any) -> None:
         """Put parameters into all texts."""
-        self.recipe = _tidy(self._model().substituted(parameters).to_dict())
+        self.recipe = _tidy(self.to_model().substituted(parameters).to_dict())
 
     def merge(self, other: Any) -> Recipe:
         """Return both recipes in one; neither is changed."""
-        merged = self._model().merged_with((other if isinstance(other, Recipe) else Recipe(other))._model())
-        return Recipe(merged.to_dict())
+        added = other if isinstance(other, Recipe) else Recipe(other)
+        return Recipe(self.to_model().merged_with(added.to_model()).to_dict())
 
-    def _model(self) -> ModelRecipe:
+    def to_model(self) -> ModelRecipe:
+        """Return the recipe as glimt has it."""
         return ModelRecipe.from_dict(json.loads(self.serialize()))
 
 
