@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import os
 import re
-import tomllib
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,15 +16,13 @@ from glimt.app.beamline_stream import Stream
 from glimt.app.byte_size import parse_size, size_text
 from glimt.app.problems import Problems, either
 from glimt.app.stream_address import Endpoint, parse_endpoint
+from glimt.app.toml_file import parse_document, read_text, written_path, written_secret
 from glimt.app.toml_lines import TomlLines
 from glimt.app.toml_struct import StructReader
-from glimt.app.written import Secret
 from glimt.codecs.registry import PROTOCOLS
 from glimt.model.errors import UsageError
 
-_MAX_FILE_BYTES = 1 << 18
 _MAX_STREAMS = 256
-_AT = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)\Z")
 
 
 def load_beamline(path: Path | str) -> Beamline:
@@ -39,8 +36,8 @@ def load_beamline(path: Path | str) -> Beamline:
         It cannot be read, is not TOML, or says something that cannot be. The text has one line for each problem, as
         ``beamline.toml:14: streams.eiger.when_full is "wait"; it can be block, drop-oldest or spill``.
     """
-    text = _read_text(path)
-    document = _parse(text, str(path))
+    text = read_text(path, kind="beamline file", hint="`glimt run` without a file says how to make one")
+    document = parse_document(text, str(path))
     file = Path(os.path.abspath(path))
     problems = Problems(str(path), TomlLines(text))
     sections = SectionChecks(problems, file.parent)
@@ -48,8 +45,8 @@ def load_beamline(path: Path | str) -> Beamline:
         problems,
         written={
             "size": parse_size,
-            "path": partial(_path, folder=file.parent),
-            "secret": _secret,
+            "path": partial(written_path, folder=file.parent),
+            "secret": written_secret,
             "parameter": _parameter,
             "protocol": _protocol,
         },
@@ -69,52 +66,6 @@ def load_beamline(path: Path | str) -> Beamline:
     if found is None:
         raise UsageError(f"{path} cannot be used")
     return _complete(found, file)
-
-
-def _read_text(path: Path | str) -> str:
-    try:
-        with open(path, "rb") as file:
-            content = file.read(_MAX_FILE_BYTES + 1)
-    except FileNotFoundError:
-        raise UsageError(f"there is no beamline file {path}; `glimt run` without a file says how to make one") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UsageError(f"cannot read beamline file {path}: {reason}") from None
-    if len(content) > _MAX_FILE_BYTES:
-        raise UsageError(f"{path} is larger than {size_text(_MAX_FILE_BYTES)}: that is no beamline file")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise UsageError(f"{path}:{line}: this is not text in UTF-8; save it with that encoding") from None
-
-
-def _parse(text: str, name: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except RecursionError:
-        raise UsageError(f"{name}: brackets are nested too deeply") from None
-    except ValueError as error:  # TOMLDecodeError, and what Python says to numbers of thousands of digits
-        what = str(error)
-        line, at = text.rstrip().count("\n") + 1, ""
-        if (match := _AT.search(what)) is not None:
-            what = what[: match.start()]
-            if match[1]:
-                line, at = int(match[1]), f", column {match[2]}"
-        hint = '; text needs quotes, as in mode = "map"' if what == "Invalid value" else ""
-        raise UsageError(f"{name}:{line}{at}: this is not TOML: {what}{hint}") from None
-
-
-def _path(value: Any, *, folder: Path) -> Path:
-    if not isinstance(value, str) or not value or not value.isprintable() or len(value) > 4000:
-        raise ValueError("it must be a path, such as data/map.json")
-    return Path(os.path.normpath(os.path.join(folder, os.path.expanduser(value))))
-
-
-def _secret(value: Any) -> Secret:
-    if not isinstance(value, str):
-        raise ValueError("it must be text")
-    return Secret(value)
 
 
 def _protocol(value: Any) -> str:
