@@ -13,7 +13,14 @@ if TYPE_CHECKING:
     from glimt.kernels.azimuthal import AzimuthalIntegrator
     from glimt.model.event import EventData, InternalWorkerMessage, ResultData, StreamData
     from glimt.model.geometry import Detector, Poni
-    from glimt.model.parameters import BinaryParameter, BoolParameter, FloatParameter, IntParameter, StrParameter
+    from glimt.model.parameters import (
+        BinaryParameter,
+        BoolParameter,
+        FloatParameter,
+        IntParameter,
+        RoiParameter,
+        StrParameter,
+    )
     from glimt.model.poni_text import read_poni
     from glimt.stores.hdf5 import Hdf5Store
 
@@ -31,6 +38,7 @@ __all__ = [
     "InternalWorkerMessage",
     "Poni",
     "ResultData",
+    "RoiParameter",
     "StrParameter",
     "StreamData",
     "parse",
@@ -51,6 +59,7 @@ _HOMES = {
     "InternalWorkerMessage": _EVENT,
     "Poni": "glimt.model.geometry",
     "ResultData": _EVENT,
+    "RoiParameter": _PARAMETERS,
     "StrParameter": _PARAMETERS,
     "StreamData": _EVENT,
     "parse": "glimt.codecs.registry",

@@ -5,6 +5,9 @@
 ``dials_spots.py images OUT.npz IMAGE...``: frames and masks as dxtbx reads them, what both thresholds
 find.
 ``dials_spots.py shapes IN.json OUT.npz``: masks of rectangles, circles and polygons.
+``dials_spots.py panels IN.npz OUT.json``: strong pixels, spots and statistics of an image of the panels
+``panel_0`` ..., as ``dials.find_spots_server`` makes them, for each of the ``cases`` (JSON).
+``dials_spots.py threshold IN.npz OUT.json``: the global thresholds that ``Auto`` chooses for ``frame_0`` ...
 ``dials_spots.py time IN.npz``: prints milliseconds of both thresholds for ``frame`` and ``mask``, median of several.
 """
 
@@ -112,6 +115,83 @@ def examine_shapes(source: str, target: str) -> None:
     np.savez(target, **out)
 
 
+def detector_of(panels: list[dict[str, Any]]) -> Any:
+    from dxtbx.model import Detector
+
+    detector = Detector()
+    for number, wanted in enumerate(panels):
+        panel = detector.add_panel()
+        panel.set_name(str(number))
+        panel.set_frame(wanted["fast"], wanted["slow"], wanted["origin_mm"])
+        panel.set_pixel_size(wanted["pixel_size_mm"][::-1])
+        panel.set_image_size(wanted["shape"][::-1])
+        panel.set_trusted_range((-1, 1e6))
+    return detector
+
+
+class Image:
+    """What a dxtbx format is to an image set in memory."""
+
+    def __init__(self, panels: list[np.ndarray]) -> None:
+        self._panels = tuple(flex.int(np.ascontiguousarray(panel.astype(np.int32))) for panel in panels)
+
+    def get_raw_data(self) -> tuple[Any, ...]:
+        return self._panels
+
+
+def examine_panels(source: str, target: str) -> None:
+    from dials.algorithms.spot_finding import per_image_analysis
+    from dials.command_line.find_spots import phil_scope
+    from dxtbx.imageset import ImageSet, ImageSetData, MemReader
+    from dxtbx.model import Beam, Experiment, ExperimentList
+    from libtbx.phil import parse
+
+    given, out = np.load(source), []
+    wanted = json.loads(str(given["detector"]))
+    panels = [given[f"panel_{n}"] for n in range(len(wanted["panels"]))]
+    for case in json.loads(str(given["cases"])):
+        detector = detector_of(wanted["panels"])
+        beam = Beam([-part for part in wanted["beam"]], wanted["wavelength_angstrom"])
+        imageset = ImageSet(ImageSetData(MemReader([Image(panels)]), None))
+        imageset.set_beam(beam)
+        imageset.set_detector(detector)
+        experiments = ExperimentList([Experiment(imageset=imageset, beam=beam, detector=detector)])
+        params = phil_scope.fetch(parse(case["phil"])).extract()
+        params.spotfinder.write_hot_mask = False
+        table = flex.reflection_table.from_observations(experiments, params)
+        table.centroid_px_to_mm(experiments)
+        table.map_centroids_to_reciprocal_space(experiments)
+        stats = per_image_analysis.stats_for_reflection_table(table)._asdict()
+        x, y, _ = table["xyzobs.px.value"].parts()
+        threshold = params.spotfinder.threshold.dispersion.global_threshold
+        rule = {**case["rule"], "global_threshold": float(threshold)}
+        strong = []
+        for panel, data in enumerate(imageset.get_corrected_data(0)):
+            excluded = ~imageset.get_mask(0)[panel].as_numpy_array()
+            strong.append(np.flatnonzero(strong_pixels(data, excluded, rule, None).as_numpy_array()).tolist())
+        out.append(
+            {
+                "strong": strong,
+                "global_threshold": float(threshold),
+                "statistics": stats,
+                "spots": np.stack(
+                    [np.array(list(column), float) for column in (table["panel"], x, y, table["intensity.sum.value"])],
+                    axis=1,
+                ).tolist(),
+            }
+        )
+    Path(target).write_text(json.dumps(out))
+
+
+def examine_thresholds(source: str, target: str) -> None:
+    from dials.extensions.dispersion_extended_spotfinder_threshold_ext import estimate_global_threshold
+
+    given = np.load(source)
+    frames = [given[f"frame_{n}"] for n in range(len(given.files))]
+    told = [estimate_global_threshold(flex.double(np.ascontiguousarray(frame.astype(float)))) for frame in frames]
+    Path(target).write_text(json.dumps([int(value) for value in told]))
+
+
 def time_thresholds(source: str) -> None:
     given = np.load(source)
     image = flex.double(np.ascontiguousarray(given["frame"].astype(np.float64)))
@@ -131,5 +211,9 @@ elif sys.argv[1] == "images":
     examine_images(sys.argv[2], sys.argv[3:])
 elif sys.argv[1] == "shapes":
     examine_shapes(*sys.argv[2:4])
+elif sys.argv[1] == "panels":
+    examine_panels(*sys.argv[2:4])
+elif sys.argv[1] == "threshold":
+    examine_thresholds(*sys.argv[2:4])
 else:
     time_thresholds(sys.argv[2])

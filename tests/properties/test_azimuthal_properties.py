@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from glimt.kernels import azimuthal_plain
 from glimt.kernels.azimuthal import AzimuthalIntegrator
 from glimt.kernels.bin_edges import azimuth_edges, radial_edges
+from glimt.kernels.frame_pixels import frame_pixels
 from glimt.kernels.pixel_bins import PixelBins, find_pixel_bins
 from glimt.kernels.radial_units import UNITS, radial_unit
 from glimt.model.geometry import Detector, Poni
@@ -56,12 +57,16 @@ def test_compiled_bin_search_finds_the_same_bins(
 ) -> None:
     unit = radial_unit(unit_name, poni.wavelength)
     low, high = sorted([random.random(), random.random() + 1e-3])
-    radial = radial_edges(poni, unit, n_radial, (low * unit.scale * 1e-2, (high + 1e-3) * unit.scale * 1e-2))
+    radial = radial_edges(
+        frame_pixels(poni), unit, n_radial, (low * unit.scale * 1e-2, (high + 1e-3) * unit.scale * 1e-2)
+    )
     azimuthal = None if azimuth is None else azimuth_edges(azimuth)
     n_pixels = poni.shape[0] * poni.shape[1]
     excluded = np.array([random.random() < 0.2 for _ in range(n_pixels)])
     found = [
-        find_pixel_bins(poni, unit, radial, azimuthal, excluded=excluded, n_splitting=n_splitting, loops=loops)
+        find_pixel_bins(
+            frame_pixels(poni), unit, radial, azimuthal, excluded=excluded, n_splitting=n_splitting, loops=loops
+        )
         for loops in (compiled, azimuthal_plain)
     ]
     assert found[0].bins.dtype == found[1].bins.dtype

@@ -54,7 +54,7 @@ def frames(draw: st.DrawFn) -> npt.NDArray[Any]:
 
 @st.composite
 def rules(draw: st.DrawFn) -> dict[str, Any]:
-    kernel = draw(st.sampled_from([(3, 3), (3, 3), (1, 1), (2, 4), (5, 2), (1, 6), (9, 9)]))
+    kernel = draw(st.sampled_from([(3, 3), (3, 3), (1, 1), (2, 4), (5, 2), (1, 6), (9, 9), (25, 3), (25, 25)]))
     window = (2 * kernel[0] + 1) * (2 * kernel[1] + 1)
     return {
         "threshold": draw(st.sampled_from(["dispersion", "dispersion_extended"])),

@@ -130,4 +130,6 @@ def test_live_it_follows_two_devices_and_accounts_for_every_packet(tmp_path: Pat
         assert " + 0 failed + " in account
         assert account.endswith(" + 0 pending; 0 missing")
         assert int(account.split(" = ")[1].split()[0]) >= 62
-    assert [path.name for path in (tmp_path / "demo").iterdir() if path.is_file()] == ["beamline.toml"]
+    assert any(line.startswith("demo: look at it on http://127.0.0.1:") for line in lines)
+    files = {path.name for path in (tmp_path / "demo").iterdir() if path.is_file()}
+    assert files == {"beamline.toml", "glimt-page.json"}

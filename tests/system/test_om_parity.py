@@ -1,7 +1,8 @@
 """The peaks of peakfinder8 beside those that OM (OnDA Monitor) finds.
 
-OM is run as a program: ``OM_PYTHON`` names the Python of an environment with its wheel, made by
-``pip install 'numpy<2' 'cython<3' 'setuptools<70' wheel`` and ``pip install --no-build-isolation ondamonitor``.
+OM is under the GPL and is only run as a program, in an environment of its own: the one that ``OM_PYTHON`` names a
+Python of, or ``build/peer-om``, which ``OM_TESTS=1`` makes if it is not there (``tests/peers/make_om.py``; takes a
+minute, the package registry and a C++ compiler). Without either these tests are skipped.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +22,24 @@ from glimt.kernels.peakfinder8 import PanelLayout, Peakfinder8, Peakfinder8Param
 from glimt.kernels.radius_map import flat_radius_map
 
 PROGRAM = Path(__file__).resolve().parents[1] / "peers" / "om_peakfinder8.py"
+MAKE = PROGRAM.with_name("make_om.py")
+MADE = Path(__file__).resolve().parents[2] / "build" / "peer-om" / "bin" / "python"
 Array = npt.NDArray[Any]
 
 
 @pytest.fixture(scope="module")
 def om_python() -> str:
     python = os.environ.get("OM_PYTHON", "")
+    if not python and os.environ.get("OM_TESTS", "") == "1":
+        made = subprocess.run([sys.executable, str(MAKE)], capture_output=True, text=True, timeout=1800)
+        assert made.returncode == 0, made.stderr[-1000:]
+        python = made.stdout.strip()
+    if not python and MADE.exists():
+        python = str(MADE)
     if not python:
-        pytest.skip("OM is not here: OM_PYTHON names no Python that has the wheel ondamonitor")
+        pytest.skip("OM is not here: OM_TESTS=1 installs it into build/peer-om, OM_PYTHON names a Python that has it")
     asked = subprocess.run([python, "-W", "ignore", "-c", "import om"], capture_output=True, text=True, timeout=120)
-    assert asked.returncode == 0, f"OM_PYTHON={python} has no OM: {asked.stderr[-500:]}"
+    assert asked.returncode == 0, f"{python} has no OM: {asked.stderr[-500:]}"
     return python
 
 

@@ -12,5 +12,7 @@ def roi_of(region: Region) -> AnyRoi:
         return Roi(*region.bounds)
     if region.vertices is not None:
         return PolygonRoi(region.vertices)
-    assert region.center is not None and region.r_min is not None and region.r_max is not None
+    assert region.center is not None
+    assert region.r_min is not None
+    assert region.r_max is not None
     return RingRoi(*region.center, region.r_min, region.r_max)

@@ -1,7 +1,8 @@
 """What the nested dict of a reducer (its ``publish``) means as HDF5: groups, datasets, attributes.
 
 A dict is a group, anything else a dataset. The dict under ``X_attrs`` holds the attributes of ``X``, the one
-under ``_attrs`` those of the group that it lies in. The conventions are dranspose's.
+under ``_attrs`` those of the group that it lies in. The conventions are dranspose's. An attribute that is a dict itself
+becomes text, as JSON.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
+
+import msgspec
 
 Path: TypeAlias = tuple[str, ...]
 """Names from the root down; ``()`` is the root."""
@@ -140,8 +143,23 @@ def _attributes(value: Any, parent: Mapping[str, Any] | None, name: str) -> dict
     merged: dict[str, Any] = {}
     for source in (own, given):
         if source is not None and is_group(source):
-            merged.update((key, item) for key, item in copied_items(source) if isinstance(key, str) and key)
+            items = [(key, item) for key, item in copied_items(source) if isinstance(key, str) and key]
+            merged.update((key, _json_text(item) if is_group(item) else item) for key, item in items)
     return merged
+
+
+def _json_text(value: Any) -> Any:
+    """Return a dict as JSON, for attributes have no members; as it is, where it cannot be one."""
+    try:
+        return msgspec.json.encode(dict(value), enc_hook=_plain).decode()
+    except (TypeError, ValueError, RecursionError):
+        return value
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"a {type(value).__name__} is no JSON")
 
 
 def find_node(tree: Mapping[str, Any], path: Sequence[str]) -> Node:

@@ -75,7 +75,9 @@ class Region(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
                 f"region {self.name!r} has {len(self.vertices)} vertices; a polygon has 3 to {MAX_VERTICES}"
             )
         if self.r_min is not None and self.r_max is not None and not 0 <= self.r_min <= self.r_max:
-            raise ParameterError(f"region {self.name!r}: a ring has 0 <= r_min <= r_max, not {self.r_min}, {self.r_max}")
+            raise ParameterError(
+                f"region {self.name!r}: a ring has 0 <= r_min <= r_max, not {self.r_min}, {self.r_max}"
+            )
 
 
 def regions_from_json(data: bytes | str) -> list[Region]:

@@ -1,1 +1,1 @@
-"""Message-driven steps of a recipe. Their first issue is still open."""
+"""Message-driven steps of a recipe."""

@@ -53,6 +53,8 @@ class CollectionPlan:
         HDF5: of a data file.
     parallel_files : int
         Virtual dataset: so many data files take the images in turn; 0 fills one after the other.
+    master_name : str
+        HDF5: name of the master file; ``NAME_master.h5`` if empty.
     master_delay_s : float
         HDF5: the master file comes so long after the start.
     late : Choice
@@ -80,6 +82,7 @@ class CollectionPlan:
     grow_s: float = 0.0
     images_per_file: int = 1000
     parallel_files: int = 0
+    master_name: str = ""
     master_delay_s: float = 0.0
     late: Choice = NONE
     late_s: float = 1.0
@@ -92,6 +95,10 @@ class CollectionPlan:
             raise UsageError(f"writing {self.writing[:40]!r} is not one of {', '.join(WRITING)}")
         if not re.fullmatch(r"[\w.+-]{1,100}", self.name, re.ASCII) or self.name.startswith("."):
             raise UsageError(f"name {self.name[:60]!r}: letters, digits, _ . + - are possible")
+        if self.master_name and not re.fullmatch(r"[\w+-][\w.+-]{0,120}", self.master_name, re.ASCII):
+            raise UsageError(f"master name {self.master_name[:60]!r}: letters, digits, _ . + - are possible")
+        if self.form != "cbf" and self.master_name in {self.data_file(n).name for n in range(self.n_data_files)}:
+            raise UsageError(f"master name {self.master_name!r} is the name of a data file")
         if not 1 <= self.n_images <= MAX_IMAGES or self.images_per_file < 1 or not 0 <= self.parallel_files <= 100:
             raise UsageError(f"1 to {MAX_IMAGES:,} images, 1 or more in a file, and up to 100 files are possible")
         if self.parallel_files and self.form != "nxmx-vds":
@@ -125,7 +132,7 @@ class CollectionPlan:
     @property
     def master(self) -> Path:
         """The master file of HDF5 forms."""
-        return self.folder / f"{self.name}_master.h5"
+        return self.folder / (self.master_name or f"{self.name}_master.h5")
 
     @property
     def n_data_files(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 _BUSY_S = 30.0
 _CONNECT_S = 5
 _STATEMENT_S = 60
+_ALONE_S = 50
 _RECYCLE_S = 1800
 _FILE_MODE = 0o660
 _READING = "glimt_reading"
@@ -111,8 +113,8 @@ class ResultsDatabase:
         wanted = [extra] if extra is not None else []
         if ispyb:
             wanted.insert(0, sqlite_metadata() if self.is_sqlite else mariadb_metadata())
-        with self._engine.begin() as connection:
-            # In one transaction, which SQLite keeps for tables too: several processes may start at once.
+        # In one transaction, which SQLite keeps for tables too: several processes may start at once.
+        with self._engine.begin() as connection, contextlib.nullcontext() if self.is_sqlite else _alone(connection):
             before = len(sa.inspect(connection).get_table_names())
             for metadata in wanted:
                 metadata.create_all(connection)
@@ -182,6 +184,21 @@ def _mariadb_engine(target: sa.URL) -> sa.Engine:
         pool_pre_ping=True,
         pool_recycle=_RECYCLE_S,
     )
+
+
+@contextmanager
+def _alone(connection: sa.Connection) -> Iterator[None]:
+    """Let one process at a time make tables: MariaDB's statements for that are no part of a transaction."""
+    import sqlalchemy as sa
+
+    name = "CONCAT('glimt/', LEFT(DATABASE(), 50))"
+    with suppress(sa.exc.DBAPIError):  # some clusters have no such locks
+        connection.exec_driver_sql(f"SELECT GET_LOCK({name}, {_ALONE_S})")
+    try:
+        yield
+    finally:
+        with suppress(sa.exc.DBAPIError):
+            connection.exec_driver_sql(f"SELECT RELEASE_LOCK({name})")
 
 
 def _make_file(path: Path) -> None:

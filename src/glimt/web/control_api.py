@@ -15,14 +15,18 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 
 from glimt.model.errors import UsageError
+from glimt.web.answers import json_answer
 from glimt.web.control_answers import RunCalls, json_object
 from glimt.web.control_page import control_page, docs_page
-from glimt.web.guard import Guard
+from glimt.web.guard import Guard, make_view_token
 from glimt.web.health import ledger_of, sources_of
-from glimt.web.live_view import MAX_PARAMETER_BYTES
 from glimt.web.log_ring import MAX_FOLLOWERS
 from glimt.web.metrics import METRICS_TYPE, metrics_text
 from glimt.web.page import POLICY
+from glimt.web.page_api import add_page, who_of
+from glimt.web.page_hub import PageHub
+from glimt.web.page_static import PREFIX, has_page, index_answer
+from glimt.web.parameter_access import MAX_PARAMETER_BYTES
 from glimt.web.run_control import ConflictError, RunControl, RunEndingError
 
 __all__ = ["MAX_MAP_BYTES", "ConflictError", "RunControl", "RunEndingError", "create_control_app"]
@@ -35,7 +39,12 @@ _LOOPBACK_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?"
 
 
 def create_control_app(
-    control: RunControl, *, token: str | None = None, docs: bool = True, calls: RunCalls | None = None
+    control: RunControl,
+    *,
+    token: str | None = None,
+    docs: bool = True,
+    calls: RunCalls | None = None,
+    hub: PageHub | None = None,
 ) -> FastAPI:
     """Return the application that controls one run, for `glimt.web.server.ViewServer`.
 
@@ -51,6 +60,8 @@ def create_control_app(
         Whether ``/docs`` and ``/openapi.json`` are there.
     calls : RunCalls, optional
         How long requests may take.
+    hub : PageHub, optional
+        With it the page is served, and what is at ``/`` without it is at ``/plain``.
     """
     app = FastAPI(
         title="glimt run",
@@ -62,8 +73,14 @@ def create_control_app(
     app.state.token = token
     calls = calls or RunCalls()
 
-    async def index() -> Response:
-        """Show progress, ledger and workers as a page."""
+    async def index(request: Request) -> Response:
+        """Show the page; without one, or to what is no browser, what is at ``/plain``."""
+        if hub is not None and has_page() and "text/html" in request.headers.get("accept", ""):
+            return index_answer()
+        return await plain()
+
+    async def plain() -> Response:
+        """Show progress, ledger and workers as a page without script."""
         health = await calls.run(control.health)
         return HTMLResponse(control_page(health), headers={"Content-Security-Policy": POLICY})
 
@@ -72,12 +89,18 @@ def create_control_app(
         return HTMLResponse(docs_page(app.openapi()), headers={"Content-Security-Policy": POLICY})
 
     app.add_api_route("/", index, methods=["GET"], response_model=None)
+    app.add_api_route("/plain", plain, methods=["GET"], response_model=None)
     if docs:
         app.add_api_route("/docs", show_docs, methods=["GET"], response_model=None, include_in_schema=False)
-    for router in (_scan_router, _status_router, _parameter_router, _log_router, _account_router):
+    for router in (_scan_router, _status_router, _log_router, _account_router):
         app.include_router(router(control, calls))
+    app.include_router(_parameter_router(control, calls, hub))
+    view_token = None
+    if hub is not None:
+        view_token = make_view_token(token)
+        add_page(app, hub, view_token=view_token)
     # The last one is asked first: a browser's question whether it may ask comes without a token.
-    app.add_middleware(Guard, token=token)
+    app.add_middleware(Guard, token=token, view_token=view_token, open_prefix=None if hub is None else PREFIX)
     app.add_middleware(
         CORSMiddleware,
         allow_origin_regex=_LOOPBACK_ORIGIN,
@@ -169,7 +192,7 @@ def _status_router(control: RunControl, calls: RunCalls) -> APIRouter:
     return router
 
 
-def _parameter_router(control: RunControl, calls: RunCalls) -> APIRouter:
+def _parameter_router(control: RunControl, calls: RunCalls, hub: PageHub | None) -> APIRouter:
     router = APIRouter(prefix="/api/v1", tags=["parameters"])
 
     async def describe() -> Response:
@@ -189,7 +212,10 @@ def _parameter_router(control: RunControl, calls: RunCalls) -> APIRouter:
     async def post(request: Request, name: str) -> Response:
         """Change a parameter; answers the content hash of all."""
         async with calls.body(request, MAX_PARAMETER_BYTES) as body:
-            return await calls.answer(control.set, name, body)
+            if hub is None or hub.parameters is None:
+                return await calls.answer(control.set, name, body)
+            change = await calls.run(hub.parameters.set, name, body, who=who_of(request))
+            return json_answer(change["hash"])
 
     router.add_api_route("/parameters", describe, methods=["GET"], response_model=None)
     router.add_api_route("/parameter/{name}", get, methods=["GET"], response_model=None)

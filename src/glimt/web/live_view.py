@@ -7,39 +7,31 @@ routes under ``/api/v1`` are those of dranspose's replay server and controller.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, FastAPI, HTTPException, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, Response
 
-from glimt.model.errors import ParameterError
+from glimt.model.errors import DecodeError, ParameterError
 from glimt.web.answers import json_answer, read_body
-from glimt.web.guard import Guard
+from glimt.web.guard import Guard, make_view_token
 from glimt.web.hdf_rest import HdfRest
 from glimt.web.json_view import json_router
 from glimt.web.page import POLICY, page
+from glimt.web.page_api import add_page, who_of
+from glimt.web.page_feed import LocalFeed
+from glimt.web.page_feed_wire import reading_to_parts, request_from_bytes
+from glimt.web.page_static import PREFIX, has_page, index_answer
+from glimt.web.parameter_access import MAX_PARAMETER_BYTES, ParameterAccess
 from glimt.web.tree_reader import Published, TreeReader
+
+if TYPE_CHECKING:
+    from glimt.web.page_hub import PageHub
 
 __all__ = ["MAX_PARAMETER_BYTES", "ParameterAccess", "Published", "create_app"]
 
-MAX_PARAMETER_BYTES = 64 << 20
-
-
-class ParameterAccess(Protocol):
-    """The parameters of a run; called from several threads."""
-
-    def get(self, name: str) -> bytes:
-        """Return the value as sent; raise `KeyError` if there is none of this name."""
-        ...
-
-    def set(self, name: str, data: bytes) -> str:
-        """Change a value and return the new content hash; raise `ParameterError` if it is not allowed."""
-        ...
-
-    def describe(self) -> list[dict[str, Any]]:
-        """Return name, type, default and so on of each parameter."""
-        ...
+_MAX_FEED_REQUEST = 1 << 20
 
 
 def create_app(
@@ -48,6 +40,7 @@ def create_app(
     parameters: ParameterAccess | None = None,
     progress: Callable[[], dict[str, Any]] | None = None,
     token: str | None = None,
+    hub: PageHub | None = None,
 ) -> FastAPI:
     """Return the application that shows one reducer.
 
@@ -61,25 +54,37 @@ def create_app(
         What ``/api/v1/progress`` answers.
     token : str, optional
         Asked of every request; needed for anything but this machine.
+    hub : PageHub, optional
+        With it the page is served, and what is at ``/`` for a browser without it is at ``/plain``.
     """
     app = FastAPI(title="glimt live view", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.token = token
     reader = TreeReader(published)
     hdf = HdfRest(reader)
 
+    def plain() -> Response:
+        return HTMLResponse(page(reader), headers={"Content-Security-Policy": POLICY, "Vary": "Accept"})
+
     def root(request: Request) -> Response:
         if "text/html" in request.headers.get("accept", ""):
-            return HTMLResponse(page(reader), headers={"Content-Security-Policy": POLICY, "Vary": "Accept"})
+            return index_answer() if hub is not None and has_page() else plain()
         answer = json_answer(hdf.domain())
         answer.headers["Vary"] = "Accept"
         return answer
 
     app.add_api_route("/", root, methods=["GET"], response_model=None)
+    app.add_api_route("/plain", plain, methods=["GET"], response_model=None)
     app.include_router(_api_router(progress))
-    app.include_router(_parameter_router(parameters))
+    app.include_router(_parameter_router(parameters, hub))
+    app.include_router(_feed_router(LocalFeed(published)))
     app.include_router(json_router(reader))
     app.include_router(hdf.router())
-    app.add_middleware(Guard, token=token)
+    if hub is None:
+        app.add_middleware(Guard, token=token)
+    else:
+        view_token = make_view_token(token)
+        add_page(app, hub, view_token=view_token)
+        app.add_middleware(Guard, token=token, view_token=view_token, open_prefix=PREFIX)
     return app
 
 
@@ -100,7 +105,27 @@ def _api_router(progress: Callable[[], dict[str, Any]] | None) -> APIRouter:
     return router
 
 
-def _parameter_router(parameters: ParameterAccess | None) -> APIRouter:
+def _feed_router(feed: LocalFeed) -> APIRouter:
+    """Return the route by which a page in another process reads the tree."""
+    router = APIRouter(prefix="/api/v1")
+
+    async def read(request: Request) -> Response:
+        body = await read_body(request, _MAX_FEED_REQUEST)
+        try:
+            asked = request_from_bytes(body)
+        except DecodeError as error:
+            raise HTTPException(400, str(error)) from None
+
+        def reading() -> bytes:
+            return b"".join(reading_to_parts(feed.read(asked.wanted, sign=asked.sign, wait_s=asked.wait_s)))
+
+        return Response(await run_in_threadpool(reading), media_type="application/octet-stream")
+
+    router.add_api_route("/feed", read, methods=["POST"], response_model=None)
+    return router
+
+
+def _parameter_router(parameters: ParameterAccess | None, hub: PageHub | None) -> APIRouter:
     router = APIRouter(prefix="/api/v1")
 
     def describe() -> Response:
@@ -120,6 +145,9 @@ def _parameter_router(parameters: ParameterAccess | None) -> APIRouter:
             raise HTTPException(404, "parameters are not taken here; a live run takes them on its control port")
         body = await read_body(request, MAX_PARAMETER_BYTES)
         try:
+            if hub is not None and hub.parameters is not None:
+                change = await run_in_threadpool(hub.parameters.set, name, body, who=who_of(request))
+                return json_answer(change["hash"])
             return json_answer(await run_in_threadpool(parameters.set, name, body))
         except ParameterError as error:
             raise HTTPException(400, str(error)) from None

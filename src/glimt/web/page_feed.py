@@ -6,7 +6,7 @@ import time
 import zlib
 from collections import deque
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -199,7 +199,12 @@ def _is_told(array: Array) -> bool:
 
 def _attribute(array: Array) -> Any:
     value = array.item() if array.dtype == TEXT and not array.ndim else value_json(array)
-    return value[:_ATTRIBUTE_TEXT] if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    if value.startswith("{") and len(value) <= _ATTRIBUTE_TEXT:
+        with suppress(msgspec.DecodeError, RecursionError):
+            return msgspec.json.decode(value)
+    return value[:_ATTRIBUTE_TEXT]
 
 
 def fingerprint(array: Array) -> int:
@@ -207,4 +212,4 @@ def fingerprint(array: Array) -> int:
     code = zlib.crc32(repr((array.shape, array.dtype)).encode())
     if array.dtype == TEXT:
         return zlib.crc32(repr(array.tolist()).encode("utf-8", "surrogatepass"), code)
-    return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8), code)
+    return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data, code)

@@ -70,7 +70,7 @@ def reading_to_parts(reading: Reading) -> list[bytes | memoryview]:
         whole = np.ascontiguousarray(array)
         descr = whole.dtype.descr if whole.dtype.names else whole.dtype.str
         values.append(_Value(path, descr, array.shape, whole.nbytes))
-        arrays.append(memoryview(whole.reshape(-1).view(np.uint8)))
+        arrays.append(whole.reshape(-1).view(np.uint8).data)
     head = msgspec.msgpack.encode(
         _Head(
             reading.sign, reading.event_number, reading.nodes, reading.problems, reading.numbers, reading.prints,

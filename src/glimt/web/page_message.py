@@ -60,7 +60,7 @@ def message(header: dict[str, Any], buffers: Buffers | None = None) -> bytes:
     found[:start] = _LENGTH.pack(len(text)) + text
     for entry, array in zip(told, arrays, strict=True):
         offset = int(str(entry["offset"]))
-        found[offset : offset + array.nbytes] = memoryview(array.reshape(-1).view(np.uint8))
+        found[offset : offset + array.nbytes] = array.reshape(-1).view(np.uint8).data
     return bytes(found)
 
 

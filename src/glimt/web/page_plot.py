@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from glimt.model.publish_value import TEXT
 from glimt.web.hdf_types import value_json
 from glimt.web.page_feed import PageNode
 from glimt.web.page_message import Buffers, number_json, sendable
-from glimt.web.page_pool import clipped, limits, pool
+from glimt.web.page_pool import PoolCache, Pooled, clipped, pool
 from glimt.web.page_want import PlotWant
 
 Array = npt.NDArray[Any]
@@ -54,7 +55,13 @@ class CannotPlotError(ValueError):
 
 
 def plot_of(
-    want: PlotWant, held: Held, buffers: Buffers, *, x: Array | None = None, excluded: Array | None = None
+    want: PlotWant,
+    held: Held,
+    buffers: Buffers,
+    *,
+    x: Array | None = None,
+    excluded: Callable[[Held], Array | None] = lambda _: None,
+    pools: PoolCache | None = None,
 ) -> dict[str, Any]:
     """Return what is sent for a plot, its arrays added to ``buffers``.
 
@@ -68,23 +75,28 @@ def plot_of(
         Of the message.
     x : ndarray, optional
         (n,) of a curve.
-    excluded : ndarray, optional
-        (slow, fast) bool of an image, True excludes a pixel.
+    excluded : callable
+        Returns (slow, fast) bool of an image, True excludes a pixel; ``None`` for none.
+    pools : PoolCache, optional
+        Has pictures that another viewer asked for.
 
     Raises
     ------
     CannotPlotError
         It has another number of axes, or is no number.
     """
+    if not held.array.size and 0 not in (held.node.shape or ()):
+        raise CannotPlotError("this is too large to be shown; publish a smaller version of it")
     if want.kind == "text":
         return {"text": "\n".join(_texts(held.array)[:MAX_ROWS])[:MAX_TEXT]}
     if want.kind == "table":
         return _table(want, held.array, buffers)
     if held.array.dtype.kind not in "biufc":
         raise CannotPlotError(f"{held.node.dtype} is no number; show it as a table or text")
-    values = sendable(held.array)
     if want.kind == "image":
-        return _image(want, held, values, buffers, excluded)
+        found = (pools or PoolCache()).get(_key(want, held), lambda: _pooled(want, held, excluded))
+        return _image(held, *found, buffers)
+    values = sendable(held.array)
     if want.kind == "curve":
         return _curve(want, values, buffers, x)
     if values.shape:
@@ -92,20 +104,33 @@ def plot_of(
     return {"value": number_json(float(values))}
 
 
-def _image(want: PlotWant, held: Held, values: Array, buffers: Buffers, excluded: Array | None) -> dict[str, Any]:
-    if values.ndim != 2:
+def _key(want: PlotWant, held: Held) -> tuple[Any, ...]:
+    return want.path, held.version, want.rows, want.columns, want.size, want.pool
+
+
+def _pooled(want: PlotWant, held: Held, excluded: Callable[[Held], Array | None]) -> Pooled:
+    if held.array.ndim != 2:
         raise CannotPlotError(f"an image has two axes, this has the shape {list(held.node.shape or ())}")
-    out = excluded if excluded is not None and excluded.shape == values.shape else None
-    found = pool(values, rows=want.rows, columns=want.columns, size=want.size, how=want.pool, excluded=out)
-    low, high = limits(found)
+    image = held.array if held.array.dtype.kind in "iuf" else sendable(held.array)
+    found = pool(image, rows=want.rows, columns=want.columns, size=want.size, how=want.pool, excluded=excluded(held))
+    if found.pixels.dtype.itemsize != 8:
+        return replace(found, pixels=sendable(found.pixels))
+    # Half the bytes, and as many digits as a color or the value under a cursor shows.
+    pixels = found.pixels.astype(np.float32)
+    if found.invalid is not None:
+        pixels[found.pixels == found.invalid] = np.nan
+    return replace(found, pixels=pixels, invalid=None)
+
+
+def _image(held: Held, found: Pooled, limits: tuple[float, float], buffers: Buffers) -> dict[str, Any]:
     shape = held.node.shape or ()
     told: dict[str, Any] = {
         "rows": found.rows,
         "columns": found.columns,
         "bin": found.factors,
         "invalid": found.invalid,
-        "low": number_json(low),
-        "high": number_json(high),
+        "low": number_json(limits[0]),
+        "high": number_json(limits[1]),
         "buffer": buffers.add(found.pixels),
     }
     return told if len(shape) < 3 else told | {"plane": [n - 1 for n in shape[:-2]]}

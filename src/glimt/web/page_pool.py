@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +13,7 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 _SAMPLES = 1 << 14
+_CACHED = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,3 +149,21 @@ def limits(pooled: Pooled) -> tuple[float, float]:
         return 0.0, 1.0
     low, high = np.percentile(some, [1.0, 99.5])
     return float(low), float(high)
+
+
+class PoolCache:
+    """The newest pictures, so that viewers who look at the same share the work; may be used by several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._found: dict[Hashable, tuple[Pooled, tuple[float, float]]] = {}
+
+    def get(self, key: Hashable, make: Callable[[], Pooled]) -> tuple[Pooled, tuple[float, float]]:
+        """Return the picture of a key and its limits, made if it is not there."""
+        with self._lock:
+            if key not in self._found:
+                pooled = make()
+                self._found[key] = pooled, limits(pooled)
+                while len(self._found) > _CACHED:
+                    del self._found[next(iter(self._found))]
+            return self._found[key]

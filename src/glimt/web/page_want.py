@@ -12,6 +12,8 @@ from glimt.model.errors import DecodeError
 MAX_MESSAGE_BYTES = 256 << 10
 MAX_PLOTS = 64
 MAX_PIXELS = 4 << 20
+MAX_ALL_PIXELS = 16 << 20
+"""Of all images together: what one turn may hold in memory for a viewer that does not fetch it."""
 
 _Place = Annotated[int, Meta(ge=-(2**53), le=2**53)]
 _Extent = Annotated[int, Meta(ge=1, le=1 << 16)]
@@ -47,7 +49,7 @@ class Ready(msgspec.Struct, frozen=True, tag_field="op", tag="ready"):
     """What came is drawn."""
 
 
-_decoder = msgspec.json.Decoder(Hello | Want | Ready)
+_decoder: msgspec.json.Decoder[Hello | Want | Ready] = msgspec.json.Decoder(Hello | Want | Ready)
 
 
 def message_from_page(text: str | bytes) -> Hello | Want | Ready:
@@ -67,7 +69,14 @@ def message_from_page(text: str | bytes) -> Hello | Want | Ready:
     if isinstance(found, Want):
         if len({plot.id for plot in found.plots}) < len(found.plots):
             raise DecodeError("two plots have one id")
-        for plot in found.plots:
-            if plot.size[0] * plot.size[1] > MAX_PIXELS:
-                raise DecodeError(f"plot {plot.id!r} asks for more than {MAX_PIXELS} pixels")
+        _check_sizes(found.plots)
     return found
+
+
+def _check_sizes(plots: list[PlotWant]) -> None:
+    pixels = {plot.id: plot.size[0] * plot.size[1] for plot in plots if plot.kind == "image"}
+    for plot_id, n_pixels in pixels.items():
+        if n_pixels > MAX_PIXELS:
+            raise DecodeError(f"plot {plot_id!r} asks for more than {MAX_PIXELS} pixels")
+    if sum(pixels.values()) > MAX_ALL_PIXELS:
+        raise DecodeError(f"all images together ask for more than {MAX_ALL_PIXELS} pixels")

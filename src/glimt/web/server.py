@@ -14,6 +14,7 @@ from fastapi import FastAPI
 
 from glimt.model.errors import UsageError
 from glimt.web.guard import LOOPBACK_NAMES
+from glimt.web.page_want import MAX_MESSAGE_BYTES
 
 _log = logging.getLogger(__name__)
 
@@ -56,7 +57,10 @@ class ViewServer:
             log_level="warning",
             access_log=False,
             lifespan="off",
-            ws="none",
+            # Without an application that takes them they are refused. Images do not shrink: deflate halves the rate.
+            ws="websockets-sansio",
+            ws_per_message_deflate=False,
+            ws_max_size=MAX_MESSAGE_BYTES + 1024,
             server_header=False,
             limit_concurrency=_MAX_CONNECTIONS,
             timeout_keep_alive=_KEEP_ALIVE_S,

@@ -111,7 +111,7 @@ def test_files_that_are_no_brokers_are_refused_and_left_alone(tmp_path: Path) ->
 
 @pytest.mark.parametrize("name", ["missing/broker.db", "."])
 def test_a_path_that_cannot_be_opened_is_told(tmp_path: Path, name: str) -> None:
-    with pytest.raises(BrokerError, match="cannot be (opened|made)"):
+    with pytest.raises(BrokerError, match=r"cannot be (opened|made)"):
         SqliteBroker(f"sqlite:{tmp_path / name}")
 
 

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from glimt.kernels.azimuthal import AzimuthalIntegrator, AzimuthalResult
+from glimt.kernels.azimuthal import AzimuthalIntegrator
+from glimt.kernels.azimuthal_result import AzimuthalResult
 from glimt.model.errors import UsageError
 from glimt.model.geometry import Detector, Poni
 

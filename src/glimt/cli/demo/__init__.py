@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import shutil
-import subprocess
 import sys
 import time
 from dataclasses import asdict
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from glimt.cli.amounts import parse_shape, size_text
+from glimt.cli.demo.desktop import open_on_desktop
 from glimt.cli.stop_signals import stop_on_signals
 
 if TYPE_CHECKING:
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
 
 WORKER = "glimt.cli.demo.analysis:PowderWorker"
 REDUCER = "glimt.cli.demo.analysis:PowderReducer"
+LIVE_WORKER = "glimt.cli.demo.live_analysis:LiveWorker"
+LIVE_REDUCER = "glimt.cli.demo.live_analysis:LiveReducer"
 STRONG_COUNTS = 60
 RATE_HZ = 100.0
 _LONGEST_S = 3.0
@@ -48,14 +49,14 @@ def demo(
         int, typer.Option(help="Live: port of the live view; 0 is any free one.", min=0, max=65535)
     ] = 5001,
     open_picture: Annotated[
-        bool, typer.Option("--open/--no-open", help="Recorded: show the picture if there is a desktop.")
+        bool, typer.Option("--open/--no-open", help="Show the page, or the picture, if there is a desktop.")
     ] = True,
 ) -> None:
     """Simulate a detector and a beam monitor, and look at them live until Ctrl-C.
 
     With --recorded, simulate a detector, record it over the network, analyze the recording and draw what was found.
-    Only its own files in its own folder are written: beamline.toml; or powder.cbors, powder_parameters.json,
-    powder_processed.h5 and powder.png.
+    Only its own files in its own folder are written: beamline.toml and glimt-page.json; or powder.cbors,
+    powder_parameters.json, powder_processed.h5 and powder.png.
     """
     detector_shape = parse_shape(shape)
     region = _region_on_ring(detector_shape)
@@ -65,7 +66,9 @@ def demo(
     from glimt.cli.demo.live import LiveDemo, run_live
 
     live = LiveDemo(folder, detector_shape, rate, frames or _LIVE_FRAMES, workers, scans, port, view_port)
-    if not run_live(live, worker=WORKER, reducer=REDUCER, values=_values(detector_shape, region), region=region):
+    values = {name: value for name, value in _values(detector_shape, region).items() if not name.startswith("region")}
+    live_classes = {"worker": LIVE_WORKER, "reducer": LIVE_REDUCER}
+    if not run_live(live, **live_classes, values=values, region=region, open_page=open_picture):
         raise typer.Exit(1)
 
 
@@ -168,7 +171,5 @@ def _draw(paths: DemoPaths, region: Region, *, open_picture: bool) -> None:
         _say("draw", f"no picture, for {error.name} is not installed: pip install glimt[plot]")
         return
     _say("draw", f"{SIZE_PX[0]} x {SIZE_PX[1]} pixels: {paths.picture}")
-    viewer = shutil.which("xdg-open")
-    if open_picture and viewer and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        quiet = subprocess.DEVNULL
-        subprocess.Popen([viewer, str(paths.picture)], stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True)
+    if open_picture:
+        open_on_desktop(str(paths.picture))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from glimt.cli.demo.desktop import open_on_desktop
 from glimt.cli.stop_signals import stop_on_signals
 from glimt.model.errors import UsageError
 
@@ -87,8 +89,12 @@ class LiveDemo:
     view_port: int
 
 
-def run_live(demo: LiveDemo, *, worker: str, reducer: str, values: Mapping[str, int], region: Region) -> bool:
+def run_live(
+    demo: LiveDemo, *, worker: str, reducer: str, values: Mapping[str, int], region: Region, open_page: bool = False
+) -> bool:
     """Run it; tell whether all went well.
+
+    With ``open_page`` the page is opened in a browser, if there is a desktop and this is a terminal.
 
     Raises
     ------
@@ -98,6 +104,7 @@ def run_live(demo: LiveDemo, *, worker: str, reducer: str, values: Mapping[str, 
     from glimt.app.beamline_file import load_beamline
     from glimt.app.live.session import LiveSession
     from glimt.cli.run import StatusLines, print_account
+    from glimt.web.page_store import FILE_NAME
 
     path = demo.folder / "beamline.toml"
     text = _BEAMLINE.format(
@@ -111,6 +118,7 @@ def run_live(demo: LiveDemo, *, worker: str, reducer: str, values: Mapping[str, 
     try:
         demo.folder.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
+        _draw_region(demo.folder / FILE_NAME, region)
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror or error}; choose another --folder") from None
     session = LiveSession(load_beamline(path))
@@ -119,12 +127,29 @@ def run_live(demo: LiveDemo, *, worker: str, reducer: str, values: Mapping[str, 
         rows, columns = demo.shape
         print(f"demo: a {rows} x {columns} detector and an electrometer at {demo.rate_hz:g} Hz", file=sys.stderr)
         print(f"demo: {demo.n_workers} workers follow a powder ring, region {region}", file=sys.stderr)
-        print(f"demo: what is run is in {path}; control on {session.url}; Ctrl-C ends it", file=sys.stderr, flush=True)
+        print(f"demo: what is run is in {path}; Ctrl-C ends it", file=sys.stderr)
+        print(f"demo: look at it on {session.url}/", file=sys.stderr, flush=True)
+        if open_page and sys.stdout.isatty():
+            open_on_desktop(f"{session.url}/")
         lines = StatusLines(session)
         with _simulators(demo, addresses):
             for _ in session.watch(stop.is_set, n_scans=demo.n_scans):
                 lines.show()
         return print_account(session)
+
+
+def _draw_region(file: Path, region: Region) -> None:
+    """Let a region be there from the beginning, unless somebody has drawn others before."""
+    if file.exists():
+        return
+    from glimt.web.page_region import PageRegion
+    from glimt.web.page_store import PageStore
+
+    bounds = (region.slow_min, region.slow_max, region.fast_min, region.fast_max)
+    drawn = PageRegion(
+        name="moving ring", kind="rectangle", image="/image", color="#22b8cf", denominator="/i0", bounds=bounds
+    )
+    PageStore(file).put(drawn, who="demo")
 
 
 @contextmanager
@@ -153,10 +178,20 @@ def _simulators(demo: LiveDemo, addresses: Mapping[str, str]) -> Iterator[None]:
                 process.wait()
 
 
+# Linux ends it with the demonstration: an electrometer publishes whether somebody listens or not, for ever.
+_DEVICE = """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+if os.getppid() == int(sys.argv.pop(1)):
+    from glimt.cli import main
+    main()
+"""
+
+
 def _start(arguments: list[str]) -> subprocess.Popen[bytes]:
     # In a session of its own: Ctrl-C is for the demonstration, which ends its devices after what they sent is counted.
     return subprocess.Popen(
-        [sys.executable, "-m", "glimt", "simulate", *arguments],
+        [sys.executable, "-c", _DEVICE, str(os.getpid()), "simulate", *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -32,6 +32,9 @@ def simulate_collection(  # one argument an option
     parallel_files: Annotated[
         int, typer.Option(help="nxmx-vds: so many data files take images in turn; 0 one after the other.", min=0)
     ] = 0,
+    master: Annotated[
+        str, typer.Option(help="HDF5: what the master file is called; else NAME_master.h5.", metavar="FILE")
+    ] = "",
     master_delay: Annotated[float, typer.Option(help="HDF5: the master comes so long after the start [s].", min=0)] = 0,
     drop: Annotated[str, typer.Option(help="Images that never come: 0.01, or 3,7,10-12, or all.")] = "",
     late: Annotated[str, typer.Option(help="Images that come after those that follow them.")] = "",
@@ -67,6 +70,7 @@ def simulate_collection(  # one argument an option
         grow_s=grow_ms / 1000,
         images_per_file=images_per_file,
         parallel_files=parallel_files,
+        master_name=master,
         master_delay_s=master_delay,
         late=parse_choice(late, "--late"),
         late_s=late_by,

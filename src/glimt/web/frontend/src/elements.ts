@@ -45,7 +45,7 @@ export function icon(name: string): SVGSVGElement {
 
 export function button(name: string, title: string, onclick: () => void, text = ""): HTMLButtonElement {
   return el("button", { type: "button", title, "aria-label": title, class: text ? "button" : "button only-icon", onclick },
-    name ? icon(name) : null, text);
+    name ? icon(name) : null, name && text ? el("span", {}, text) : text);
 }
 
 /** A choice; entries are values, or [value, label]. */

@@ -12,17 +12,19 @@ export interface Geometry {
   pixel2: number;
 }
 
+/** An attribute with parts: HDF5 has none, and so it comes as JSON text. */
+export function objectOf(attribute: unknown): Record<string, unknown> {
+  try {
+    const found: unknown = typeof attribute === "string" ? JSON.parse(attribute) : attribute;
+    return typeof found === "object" && found !== null ? (found as Record<string, unknown>) : {};
+  } catch {
+    return {};
+  }
+}
+
 /** Return the geometry that an attribute tells, `null` if it is none. */
 export function geometryOf(attribute: unknown): Geometry | null {
-  if (typeof attribute === "string") {
-    try {
-      attribute = JSON.parse(attribute);
-    } catch {
-      return null;
-    }
-  }
-  if (typeof attribute !== "object" || attribute === null) return null;
-  const given = new Map(Object.entries(attribute).map(([key, value]) => [key.toLowerCase(), value as unknown]));
+  const given = new Map(Object.entries(objectOf(attribute)).map(([key, value]) => [key.toLowerCase(), value as unknown]));
   const number = (...names: string[]): number | null => {
     for (const name of names) if (given.get(name) !== undefined && given.get(name) !== null) return Number(given.get(name));
     return null;

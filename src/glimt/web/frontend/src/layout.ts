@@ -70,7 +70,8 @@ export function defaultLayout(tree: TreeNode[], nRegions: number): Layout {
   const used = partsOfOthers(tree);
   const shown = tree.filter((node) => node.kind === "dataset" && node.plot && node.plot !== "none" && !used.has(node.path));
   const of = (kind: PanelKind) => shown.filter((node) => node.plot === kind).map((node) => newPanel(kind, [node.path]));
-  const images = of("image"), curves = of("curve");
+  const area = (panel: Panel) => (tree.find((node) => node.path === panel.paths[0])?.shape ?? []).slice(-2).reduce((a, b) => a * b, 1);
+  const images = of("image").sort((a, b) => area(b) - area(a)), curves = of("curve");
   const panels = of("number").slice(0, 24);
   const beside = [...curves];
   if (nRegions) beside.unshift(newPanel("history", ["region:*"], "Regions"));

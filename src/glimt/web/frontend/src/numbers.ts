@@ -10,6 +10,13 @@ export function short(value: number | null | undefined, digits = 4): string {
   return value.toFixed(Math.min(Math.max(digits - 1 - Math.floor(Math.log10(size)), 0), 6));
 }
 
+/** Text of a tick of an axis: as many digits as it needs. */
+export function tickText(value: number): string {
+  const size = Math.abs(value);
+  if (size !== 0 && (size >= 1e6 || size < 1e-3)) return Number(value.toPrecision(6)).toExponential().replace("e+", "e");
+  return Number.isInteger(value) ? short(value) : String(Number(value.toPrecision(6)));
+}
+
 export function count(value: number | null | undefined): string {
   return value === null || value === undefined ? "–" : Math.round(value).toLocaleString("en").replaceAll(",", "\u2009");
 }

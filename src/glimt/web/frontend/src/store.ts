@@ -3,13 +3,12 @@
 import type { Change, Header, LogLine, Message, Plot, Point, Points, Region, State, TreeNode } from "./protocol.ts";
 import { Series } from "./series.ts";
 
-export type Topic = keyof State | "numbers" | "points" | "series" | "plots" | "log" | "history" | "connection";
+export type Topic = keyof State | "numbers" | "points" | "series" | "plots" | "log" | "history" | "connection" | "selection";
 const LOG_LINES = 1000;
 
 export class Store {
   state: Partial<State> = {};
   numbers: Record<string, number | null> = {};
-  changedAt: Record<string, number> = {};
   points: Points = {};
   series = new Map<string, Series>();
   log: LogLine[] = [];
@@ -89,7 +88,6 @@ export class Store {
     this.receivedAt = performance.now();
     for (const plot of header.plots ?? []) this.plotTakers.forEach((taker) => taker(plot, message));
     if (header.numbers) {
-      for (const path of Object.keys(header.numbers)) this.changedAt[path] = performance.now();
       Object.assign(this.numbers, header.numbers);
       topics.push("numbers");
     }

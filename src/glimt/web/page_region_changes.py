@@ -1,0 +1,63 @@
+"""Changes of regions: checked, kept, given to the run, and answered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from glimt.model.errors import UsageError
+from glimt.web.page_hub import PageHub
+from glimt.web.page_region import region_from
+
+
+class RegionChanges:
+    """What the page's routes do to regions; may be used by several threads.
+
+    Parameters
+    ----------
+    hub : PageHub
+        Has the regions.
+    """
+
+    def __init__(self, hub: PageHub) -> None:
+        self._hub = hub
+
+    def told(self) -> dict[str, Any]:
+        """Return all regions, and the parameter that they are."""
+        name = None if self._hub.parameters is None else self._hub.parameters.roi_name
+        store = self._hub.store
+        return {"version": store.version, "parameter": name, "regions": [region.told() for region in store.regions]}
+
+    def replace(self, content: object, who: str) -> dict[str, Any]:
+        """Take other regions instead of all."""
+        if not isinstance(content, list):
+            raise UsageError('send {"regions": […]}')
+        regions = [region_from(entry) for entry in content]
+        with self._hub.region_lock:
+            self._hub.store.replace(regions, who=who)
+            return self._changed(who)
+
+    def put(self, content: dict[str, Any], region_id: str, who: str) -> dict[str, Any]:
+        """Change a region, or make one (``region_id`` is empty)."""
+        sent = msgspec.structs.replace(region_from(content | {"id": ""}), id=region_id)
+        with self._hub.region_lock:
+            if region_id:
+                self._hub.store.region(region_id)
+            made = self._hub.store.put(sent, who=who)
+            return self._changed(who) | {"region": made.told()}
+
+    def remove(self, region_id: str, who: str) -> dict[str, Any]:
+        """Forget a region."""
+        with self._hub.region_lock:
+            self._hub.store.remove(region_id, who=who)
+            return self._changed(who)
+
+    def points(self, region_id: str) -> tuple[str, list[list[float]]]:
+        """Return name and points of a region."""
+        with self._hub.lock:
+            name = self._hub.store.region(region_id).name
+            return name, self._hub.curves.curves[region_id].series.points.tolist()
+
+    def _changed(self, who: str) -> dict[str, Any]:
+        return {"version": self._hub.store.version, "parameter": self._hub.give_regions(who)}

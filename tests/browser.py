@@ -1,0 +1,221 @@
+"""A live run as a process of its own, and a real browser that looks at its page."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+CHROMIUM = Path("/usr/bin/chromium")
+LIMIT_S = 60.0
+
+BEAMLINE = """
+name = "test-run"
+[pipeline]
+worker = "page_analysis:Worker"
+reducer = "page_analysis:Reducer"
+[streams.i0]
+transport = "zmq-sub"
+address = "tcp://127.0.0.1:*"
+bind = true
+protocol = "albaem"
+[engine]
+use = "local:2"
+[control]
+port = 0
+view_port = 0
+"""
+
+
+class PageRun:
+    """A run with its page; `start` and `stop` it, also more than once."""
+
+    def __init__(self, folder: Path, *, rate_hz: float = 20.0) -> None:
+        self.folder, self.rate_hz = folder, rate_hz
+        self.url = ""
+        self._processes: list[subprocess.Popen[bytes]] = []
+        shutil.copy(Path(__file__).with_name("page_analysis.py"), folder)
+        (folder / "beamline.toml").write_text(BEAMLINE)
+
+    def start(self) -> None:
+        """Start it, and a device that sends without end."""
+        printed = self.folder / "run.txt"
+        with printed.open("wb") as out:
+            run = subprocess.Popen(
+                [sys.executable, "-m", "glimt", "run", "beamline.toml"], cwd=self.folder, stdout=out, stderr=out
+            )
+        self._processes.append(run)
+        found = self._until(
+            lambda: re.search(r"control on (http://127\.0\.0\.1:\d+)", printed.read_text()), printed.read_text
+        )
+        self.url = found[1]
+        address = self._until(self._address, printed.read_text)
+        options = [
+            "--address",
+            address,
+            "--connect",
+            "--series",
+            "0",
+            "--frames",
+            "100000",
+            "--rate",
+            str(self.rate_hz),
+        ]
+        self._processes.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "glimt", "simulate", "albaem", *options],
+                cwd=self.folder,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+        )
+
+    def stop(self) -> None:
+        """End both."""
+        for process in reversed(self._processes):
+            process.terminate()
+            try:
+                process.wait(timeout=15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._processes.clear()
+
+    def _address(self) -> str:
+        address = str(self.get("/api/v1/sources").get("i0", {}).get("address", ""))
+        return "" if address.endswith("*") else address  # no port is taken yet
+
+    def get(self, route: str) -> Any:
+        """Return what a route answers, from JSON."""
+        with urllib.request.urlopen(self.url + route, timeout=10) as answer:
+            return json.loads(answer.read())
+
+    def put(self, route: str, content: object) -> None:
+        """Send JSON to a route."""
+        body = json.dumps(content).encode()
+        request = urllib.request.Request(
+            self.url + route, method="PUT", data=body, headers={"Content-Type": "application/json"}
+        )
+        urllib.request.urlopen(request, timeout=10).close()
+
+    def link(self) -> str:
+        """Return a new view-only link."""
+        request = urllib.request.Request(self.url + "/api/v1/page/view-link", method="POST", data=b"")
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return str(json.loads(answer.read())["url"])
+
+    def newest(self, path: str) -> float:
+        """Return the newest value of a published number."""
+        with urllib.request.urlopen(f"{self.url}/api/v1/page/history{path}.csv", timeout=10) as answer:
+            return float(answer.read().decode().strip().splitlines()[-1].split(",")[-1])
+
+    @staticmethod
+    def _until(found: Any, about: Any) -> Any:
+        end = time.monotonic() + LIMIT_S
+        while time.monotonic() < end:
+            try:
+                if answer := found():
+                    return answer
+            except OSError:
+                pass
+            time.sleep(0.05)
+        pytest.fail(f"the run does not start: {about()}")
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Start Debian's Chromium; skip the test where it is missing."""
+    if not CHROMIUM.exists():
+        pytest.skip(f"no browser: {CHROMIUM} is not installed (apt install chromium)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+class Viewer:
+    """One page in a browser of its own profile; `errors` has all that its console complained about."""
+
+    def __init__(self, browser: Browser, url: str, **options: Any) -> None:
+        options.setdefault("viewport", {"width": 1500, "height": 950})
+        self.context = browser.new_context(**options)
+        self.page: Page = self.context.new_page()
+        self.errors: list[str] = []
+        self.page.on(
+            "console",
+            lambda message: self.errors.append(message.text) if message.type in {"error", "warning"} else None,
+        )
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.goto(url)
+
+    def panel(self, path: str) -> Any:
+        """Return the plot of a path."""
+        return self.page.locator(f'article.panel[data-paths="{path}"]').first
+
+    def tile(self, path: str) -> str:
+        """Return what the tile of a number says."""
+        return str(self.panel(path).locator(".tile b").inner_text()).replace("\u2009", "")
+
+    def wait_for(self, expression: str, timeout_s: float = 20.0) -> None:
+        """Wait until an expression of JavaScript is true."""
+        # Playwright's own way of waiting needs eval, which the page's policy forbids.
+        end = time.monotonic() + timeout_s
+        while not self.page.evaluate(expression):
+            assert time.monotonic() < end, f"not in {timeout_s:g} s: {expression}; {self.errors}"
+            self.page.wait_for_timeout(25)
+
+    def wait_for_tile(self, path: str, text: str, timeout_s: float = 20.0) -> None:
+        """Wait until the tile of a number says so."""
+        place = json.dumps(f'article.panel[data-paths="{path}"] .tile b')
+        self.wait_for(f"document.querySelector({place})?.textContent === {json.dumps(text)}", timeout_s)
+
+    def drag(self, x: float, y: float, to_x: float, to_y: float) -> None:
+        """Pull the mouse over the image; places are parts of its width and height."""
+        screen = self.panel("/image").locator(".screen[data-event]")  # it is drawn
+        screen.scroll_into_view_if_needed()
+        box = screen.bounding_box()
+        assert box is not None
+        at = [(box["x"] + a * box["width"], box["y"] + b * box["height"]) for a, b in ((x, y), (to_x, to_y))]
+        self.page.mouse.move(*at[0])
+        self.page.mouse.down()
+        self.page.mouse.move(*at[1], steps=6)
+        self.page.mouse.up()
+
+    def tool(self, name: str) -> None:
+        """Choose a tool of the image."""
+        self.panel("/image").locator(f'.tools [title^="{name}"]').click()
+
+    def dock(self, name: str) -> None:
+        """Open a page of the dock."""
+        tab = self.page.locator(f'[data-dock="{name}"]')
+        if tab.get_attribute("aria-pressed") != "true":
+            tab.click()
+
+    def close(self) -> None:
+        """Close it."""
+        self.context.close()
+
+
+def screenshot_folder(fallback: Path) -> Path:
+    """Return where pictures go: ``$GLIMT_SCREENSHOTS``, else the test's own folder."""
+    folder = Path(os.environ.get("GLIMT_SCREENSHOTS") or fallback)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
