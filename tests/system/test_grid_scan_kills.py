@@ -134,7 +134,7 @@ def test_database_that_is_away_for_ten_seconds_changes_nothing(tmp_path: Path) -
         site.wait_for(lambda: site.n_indicators(dcid) > 150, "the middle of the scan")
         server.stop(signal.SIGKILL)
         away_s = time.monotonic()
-        site.wait_for(lambda: "ispyb: waiting for the results database" in site.log, "a word about the database")
+        site.wait_for(lambda: "waiting for the results database" in site.log, "a word about the database")
         # The beamline does not wait for the database: the centre comes all the same.
         site.wait_for(lambda: run in {each.recipe_id for each in site.centred}, "the centre")
         time.sleep(max(10.0 - (time.monotonic() - away_s), 0.0))

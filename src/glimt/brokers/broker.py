@@ -72,6 +72,9 @@ class Delivery:
     priority : int
     token : object
         The broker's own.
+    is_identified : bool
+        False if the sender gave no identity, as Zocalo's do not: ``message_id`` is then made of the content, and another
+        message that says the same has the same one. It is good for logs, not to know a message that comes again.
     """
 
     body: bytes
@@ -82,6 +85,7 @@ class Delivery:
     n_deliveries: int
     priority: int
     token: object
+    is_identified: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,69 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from glimt.kernels.bin_edges import ROWS_AT_ONCE, azimuth_edges, radial_edges
+from glimt.kernels.azimuthal_result import Array, AzimuthalResult, finish
+from glimt.kernels.bin_edges import azimuth_edges, radial_edges
+from glimt.kernels.frame_pixels import FramePixels, SolidAngle, frame_pixels
 from glimt.kernels.pixel_bins import Loops, find_pixel_bins
-from glimt.kernels.pixel_positions import polarization, positions, solid_angle
+from glimt.kernels.pixel_positions import polarization
 from glimt.kernels.radial_units import radial_unit
+from glimt.model.detector_geometry import DetectorGeometry
 from glimt.model.errors import UsageError
 from glimt.model.geometry import Poni
 
-Array = npt.NDArray[np.float64]
+__all__ = ["AzimuthalIntegrator", "AzimuthalResult"]
+
 Pixels = npt.NDArray[Any]
 
 MOST_BINS_INTERLEAVED = 1 << 14
 """Beyond, neighboring pixels hardly share a bin and four sets of accumulators would leave the cache."""
-
-
-@dataclass(frozen=True, slots=True)
-class AzimuthalResult:
-    """What integrating one frame gives; arrays are (radial,) or (azimuth, radial), float64, and the caller's own.
-
-    Parameters
-    ----------
-    intensity : ndarray
-        ``signal / norm``; the integrator's ``empty`` where a bin has no pixel.
-    sigma : ndarray or None
-        Standard deviation of the intensity if pixels are Poisson distributed counts.
-    signal, variance : ndarray, ndarray or None
-        Sum of the pixels (each divided by its correction first, if the integrator was told so) and its variance.
-    norm : ndarray
-        Sum of the pixels' corrections; just their number, if each was divided by its own.
-    n_pixels : ndarray
-        Number of pixels, with fractions for those that are split.
-    """
-
-    intensity: Array
-    sigma: Array | None
-    signal: Array
-    variance: Array | None
-    norm: Array
-    n_pixels: Array
-
-    def over_azimuth(self, *, empty: float = float("nan")) -> AzimuthalResult:
-        """Return the (radial,) result of all sectors of an (azimuth, radial) one together.
-
-        Parts of one split pixel in several sectors count as independent, which makes sigma a little too small.
-        """
-        variance = None if self.variance is None else self.variance.sum(axis=0)
-        return finish(self.signal.sum(axis=0), variance, self.norm.sum(axis=0), self.n_pixels.sum(axis=0), empty=empty)
-
-
-def finish(signal: Array, variance: Array | None, norm: Array, n_pixels: Array, *, empty: float) -> AzimuthalResult:
-    """Return the result that sums make; bins with no pixel get ``empty`` in intensity and sigma."""
-    used = (n_pixels > 0) & (norm > 0)
-    intensity, sigma = np.full_like(signal, empty), None
-    np.divide(signal, norm, out=intensity, where=used)
-    if variance is not None:
-        sigma = np.full_like(signal, empty)
-        np.divide(np.sqrt(np.maximum(variance, 0.0)), norm, out=sigma, where=used)
-    return AzimuthalResult(intensity, sigma, signal, variance, norm, n_pixels)
 
 
 def _load(compiled: bool) -> Loops:
@@ -87,6 +45,31 @@ def _checked_mask(mask: npt.ArrayLike, shape: tuple[int, int]) -> npt.NDArray[np
     return array.astype(np.bool_).ravel()
 
 
+def _corrections(
+    pixels: FramePixels, with_solid_angle: bool | SolidAngle, factor: float | None
+) -> npt.NDArray[np.float32] | None:
+    """Return what each pixel (n_pixels,) is divided by, ``None`` if nothing is corrected."""
+    if with_solid_angle not in (True, False, "incidence", "panels"):
+        raise UsageError(f"solid_angle is {str(with_solid_angle)[:40]!r}; True, False, incidence or panels is possible")
+    if not with_solid_angle and factor is None:
+        return None
+    correction = np.ones(pixels.shape, np.float32)
+    if with_solid_angle:
+        correction *= pixels.solid_angle("panels" if with_solid_angle == "panels" else "incidence")
+    if factor is not None:
+        for block in pixels.blocks():
+            correction[block.area] *= polarization(block.at, factor)
+    return correction.ravel()
+
+
+def _placed(pixels: FramePixels) -> npt.NDArray[np.bool_]:
+    """Return which pixels (n_pixels,) have a place."""
+    placed = np.zeros(pixels.shape, np.bool_)
+    for block in pixels.blocks():
+        placed[block.area] = np.isfinite(block.at.t1) & np.isfinite(block.at.t2) & np.isfinite(block.at.t3)
+    return placed.ravel()
+
+
 class AzimuthalIntegrator:
     """Integrate frames of one detector; made once, called for each frame, from several threads if need be.
 
@@ -95,12 +78,15 @@ class AzimuthalIntegrator:
 
     Parameters
     ----------
-    poni : Poni
-        Geometry; its detector needs a shape unless ``mask`` has one.
+    geometry : Poni, DetectorGeometry or FramePixels
+        Where the pixels are. The detector of a `Poni` needs a shape unless ``mask`` has one, a `DetectorGeometry` of
+        several panels needs placements; pixels of the frame that are on no panel are left out.
+        `glimt.kernels.positioned_pixels.from_pyfai` takes over any detector of pyFAI.
     radial_bins : int or sequence of float
         Number of equal bins over ``radial_range``, or edges [unit].
     azimuth_bins : int or sequence of float, optional
-        Number of sectors from 0 to 360, or edges [deg], 0 along the fast axis, growing towards the slow axis.
+        Number of sectors from 0 to 360, or edges [deg], 0 along the fast axis, growing towards the slow axis; with a
+        `DetectorGeometry` from its ``horizontal`` towards its ``vertical``.
     unit : str
         ``q_A^-1``, ``q_nm^-1``, ``2th_deg``, ``2th_rad``, ``r_mm`` or ``r_m``, as pyFAI calls them.
     radial_range : (float, float), optional
@@ -109,8 +95,10 @@ class AzimuthalIntegrator:
         (slow, fast), True excludes a pixel.
     n_splitting : int
         1 does not split and is fastest.
-    solid_angle : bool
-        Correct for the solid angle of a tilted and distant pixel.
+    solid_angle : bool or str
+        Correct for the solid angle of a tilted and distant pixel. True or ``"incidence"`` relates each pixel to one at
+        the foot of the normal of its own panel, as pyFAI does; ``"panels"`` all to that of the first panel, which
+        differs where panels are at several distances or have pixels of several sizes.
     polarization_factor : float, optional
         Correct for polarization: 1 horizontal (fast axis), -1 vertical, 0 circular; ``None`` does not.
     correct_pixels : bool
@@ -142,7 +130,7 @@ class AzimuthalIntegrator:
 
     def __init__(
         self,
-        poni: Poni,
+        geometry: Poni | DetectorGeometry | FramePixels,
         radial_bins: int | Sequence[float] | npt.NDArray[Any],
         *,
         azimuth_bins: int | Sequence[float] | npt.NDArray[Any] | None = None,
@@ -150,50 +138,39 @@ class AzimuthalIntegrator:
         radial_range: tuple[float, float] | None = None,
         mask: npt.ArrayLike | None = None,
         n_splitting: int = 1,
-        solid_angle: bool = True,
+        solid_angle: bool | SolidAngle = True,
         polarization_factor: float | None = None,
         correct_pixels: bool = False,
         sigma: bool = True,
         empty: float = float("nan"),
         compiled: bool = True,
     ) -> None:
-        if poni.detector.shape is None and mask is not None:
-            poni = poni.with_shape(np.shape(mask))
-        self.poni, self.shape, self.unit = poni, poni.shape, unit
+        if isinstance(geometry, Poni) and geometry.detector.shape is None and mask is not None:
+            geometry = geometry.with_shape(np.shape(mask))
+        pixels = frame_pixels(geometry)
+        self.geometry, self.shape, self.unit = geometry, pixels.shape, unit
         self._empty, self._compiled, self._sigma = float(empty), compiled, sigma
-        measured = radial_unit(unit, poni.wavelength)
-        radial = radial_edges(poni, measured, radial_bins, radial_range)
+        measured = radial_unit(unit, pixels.wavelength)
+        radial = radial_edges(pixels, measured, radial_bins, radial_range)
         azimuthal = None if azimuth_bins is None else azimuth_edges(azimuth_bins)
         self.radial_edges, self.radial_axis = radial.values, radial.centers
         self.azimuth_edges = azimuthal.values if azimuthal else None
         self.azimuth_axis = azimuthal.centers if azimuthal else None
         self._result_shape = (azimuthal.n_bins, radial.n_bins) if azimuthal else (radial.n_bins,)
-        self._correction = self._corrections(solid_angle, polarization_factor)
-        excluded = (
-            np.zeros(poni.shape[0] * poni.shape[1], np.bool_) if mask is None else _checked_mask(mask, poni.shape)
-        )
+        self._correction = _corrections(pixels, solid_angle, polarization_factor)
+        excluded = ~_placed(pixels)
+        if mask is not None:
+            excluded |= _checked_mask(mask, pixels.shape)
         if self._correction is not None:
             # Horizontally polarized light does not scatter at all to 90 degrees: such a pixel tells nothing.
             excluded |= ~(self._correction > 0)
         self._map = find_pixel_bins(
-            poni, measured, radial, azimuthal, excluded=excluded, n_splitting=n_splitting, loops=_load(compiled)
+            pixels, measured, radial, azimuthal, excluded=excluded, n_splitting=n_splitting, loops=_load(compiled)
         )
         self._each = correct_pixels and self._correction is not None
         self._weights = self._make_weights()
         self._squared = self._weights.astype(np.float32) ** 2 if sigma and self._weights is not None else None
         self._n_sub, self._norm = self._map.sum_over(None if self._each else self._correction)
-
-    def _corrections(self, with_solid_angle: bool, factor: float | None) -> npt.NDArray[np.float32] | None:
-        if not with_solid_angle and factor is None:
-            return None
-        correction = np.ones(self.shape, np.float32)
-        for row in range(0, self.shape[0], ROWS_AT_ONCE):
-            rows = slice(row, row + ROWS_AT_ONCE)
-            if with_solid_angle:
-                correction[rows] *= solid_angle(self.poni, rows)
-            if factor is not None:
-                correction[rows] *= polarization(positions(self.poni, rows=rows), factor)
-        return correction.ravel()
 
     def _make_weights(self) -> Pixels | None:
         """Return the weight of each pixel or entry; ``None`` if all are 1."""

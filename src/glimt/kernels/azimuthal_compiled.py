@@ -130,12 +130,13 @@ def find_entries(
     excluded: Array,
     rows: tuple[int, int],
     n_fast: int,
+    place: tuple[int, int],
     n_splitting: int,
     pixels: Array,
     bins: Array,
     counts: Array,
 ) -> int:
-    """Find the bins of all sub-pixels of some detector rows.
+    """Find the bins of all sub-pixels of some rows of a detector or panel.
 
     Parameters
     ----------
@@ -148,7 +149,9 @@ def find_entries(
     excluded : ndarray
         (n_pixels,) bool; such pixels have no entries.
     rows, n_fast, n_splitting : (int, int), int, int
-        Which rows, their length [px], and sub-pixels along each side.
+        Which rows of it, their length [px], and sub-pixels along each side.
+    place : (int, int)
+        Flat number of its first pixel in the frame, and length of the frame's rows.
     pixels, bins, counts : ndarray
         Written: flat pixel number, bin number (azimuthal x radial), and how many sub-pixels fall into it. Has to have
         room for each sub-pixel of ``rows``.
@@ -163,9 +166,48 @@ def find_entries(
     first = azimuthal[0] if azimuthal.size else 0.0
     n = 0
     for slow in range(rows[0], rows[1]):
-        skip = excluded[slow * n_fast : (slow + 1) * n_fast]
+        pixel = place[0] + slow * place[1]
+        skip = excluded[pixel : pixel + n_fast]
         _measure_row(slow, n_splitting, grid, by_angle, first, measures, turns)
-        n = _enter_row(slow * n_fast, measures, turns, radial, azimuthal, skip, pixels, bins, counts, n)
+        n = _enter_row(pixel, measures, turns, radial, azimuthal, skip, pixels, bins, counts, n)
+    return n
+
+
+@compiled
+def enter_measures(
+    first: int,
+    measures: Array,
+    turns: Array,
+    radial: Array,
+    azimuthal: Array,
+    excluded: Array,
+    pixels: Array,
+    bins: Array,
+    counts: Array,
+) -> int:
+    """Find the bins of sub-pixels whose measures are known.
+
+    Parameters
+    ----------
+    first : int
+        Flat number of the first pixel in the frame.
+    measures, turns : ndarray
+        (slow, sub-pixels of a row) float64, those of a pixel beside each other; NaN belongs nowhere. ``turns`` is
+        (slow, 0) for 1-D.
+    radial, azimuthal, pixels, bins, counts
+        As in `find_entries`.
+    excluded : ndarray
+        (slow, fast) bool.
+
+    Returns
+    -------
+    int
+        Number of entries written.
+    """
+    n = 0
+    for slow in range(measures.shape[0]):
+        pixel = first + slow * excluded.shape[1]
+        n = _enter_row(pixel, measures[slow], turns[slow], radial, azimuthal, excluded[slow], pixels, bins, counts, n)
     return n
 
 

@@ -7,27 +7,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from glimt.kernels.pixel_positions import Positions
+from glimt.kernels.radial_units import quadrants
+
 Array = npt.NDArray[Any]
 
 
 def _bin_of(edges: Array, values: Array) -> Array:
     found: Array = np.searchsorted(edges, values, side="right") - 1
-    found[(values < edges[0]) | (values >= edges[-1])] = -1
+    found[~((values >= edges[0]) & (values < edges[-1]))] = -1
     return found
-
-
-def _turn(t1: Array, t2: Array, first: float) -> Array:
-    a1, a2 = np.abs(t1), np.abs(t2)
-    total = np.where(a1 + a2 == 0.0, 1.0, a1 + a2)
-    upper = np.where(t2 >= 0.0, a1 / total, 1.0 + a2 / total)
-    lower = np.where(t2 < 0.0, 2.0 + a1 / total, 3.0 + a2 / total)
-    turn: Array = np.where(t1 >= 0.0, upper, lower)
-    turn[a1 + a2 == 0.0] = 0.0
-    while (turn < first).any():
-        turn[turn < first] += 4.0
-    while (turn >= first + 4.0).any():
-        turn[turn >= first + 4.0] -= 4.0
-    return turn
 
 
 def find_entries(
@@ -38,6 +27,7 @@ def find_entries(
     excluded: Array,
     rows: tuple[int, int],
     n_fast: int,
+    place: tuple[int, int],
     n_splitting: int,
     pixels: Array,
     bins: Array,
@@ -55,12 +45,41 @@ def find_entries(
         d = np.sqrt(measure + t3 * t3)
         measure = measure / (2.0 * d * (d + np.abs(t3)))
         measure = np.where(t3 < 0, 1.0 - measure, measure)
-    found = _bin_of(radial, measure)
-    if azimuthal.size:
-        turn = _bin_of(azimuthal, _turn(t1, t2, azimuthal[0]))
-        found = np.where((found < 0) | (turn < 0), -1, turn * (radial.size - 1) + found)
-    pixel = slow * n_fast + fast
-    used = (found >= 0) & ~excluded[pixel]
+    turns = quadrants(Positions(t1, t2, t3), azimuthal[0]) if azimuthal.size else measure
+    found = _bins(radial, azimuthal, measure, turns)
+    pixel = place[0] + slow * place[1] + fast
+    return _enter(pixel, found, (found >= 0) & ~excluded[pixel], pixels, bins, counts)
+
+
+def enter_measures(
+    first: int,
+    measures: Array,
+    turns: Array,
+    radial: Array,
+    azimuthal: Array,
+    excluded: Array,
+    pixels: Array,
+    bins: Array,
+    counts: Array,
+) -> int:
+    """Find the bins of sub-pixels whose measures are known; as in `glimt.kernels.azimuthal_compiled`."""
+    n_sub = measures.shape[1] // excluded.shape[1]
+    found = _bins(radial, azimuthal, measures, turns)
+    fast = np.arange(measures.shape[1]) // n_sub
+    pixel = first + np.arange(measures.shape[0])[:, np.newaxis] * excluded.shape[1] + fast
+    return _enter(pixel, found, (found >= 0) & ~excluded[:, fast], pixels, bins, counts)
+
+
+def _bins(radial: Array, azimuthal: Array, measures: Array, turns: Array) -> Array:
+    found = _bin_of(radial, measures)
+    if not azimuthal.size:
+        return found
+    turn = _bin_of(azimuthal, turns)
+    both: Array = np.where((found < 0) | (turn < 0), -1, turn * (radial.size - 1) + found)
+    return both
+
+
+def _enter(pixel: Array, found: Array, used: Array, pixels: Array, bins: Array, counts: Array) -> int:
     pairs, times = np.unique(np.stack([pixel[used], found[used]]), axis=1, return_counts=True)
     n = times.size
     pixels[:n], bins[:n], counts[:n] = pairs[0], pairs[1], times

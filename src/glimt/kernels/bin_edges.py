@@ -9,13 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from glimt.kernels.pixel_positions import Array, positions, rows_of
+from glimt.kernels.frame_pixels import FramePixels
+from glimt.kernels.pixel_positions import Array
 from glimt.kernels.radial_units import RadialUnit
 from glimt.model.errors import UsageError
-from glimt.model.geometry import Poni
 
 MAX_BINS = 1 << 24
-ROWS_AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,18 +67,20 @@ def _as_edges(bins: Sequence[float] | npt.NDArray[np.generic], what: str) -> Arr
     return edges
 
 
-def measure_range(poni: Poni, unit: RadialUnit) -> tuple[float, float]:
-    """Return the smallest and largest measure of all pixel centers, masked or not."""
-    first, last = rows_of(poni, None)
+def measure_range(pixels: FramePixels, unit: RadialUnit) -> tuple[float, float]:
+    """Return the smallest and largest measure of all pixel centers, masked or not; infinite if none has a place."""
     low, high = math.inf, -math.inf
-    for row in range(first, last, ROWS_AT_ONCE):
-        measure = unit.measure(positions(poni, rows=slice(row, row + ROWS_AT_ONCE)))
-        low, high = min(low, float(measure.min())), max(high, float(measure.max()))
+    for block in pixels.blocks():
+        measure = unit.measure(block.at)
+        low, high = (
+            min(low, float(np.fmin.reduce(measure, axis=None))),
+            max(high, float(np.fmax.reduce(measure, axis=None))),
+        )
     return low, high
 
 
 def radial_edges(
-    poni: Poni,
+    pixels: FramePixels,
     unit: RadialUnit,
     bins: int | Sequence[float] | npt.NDArray[np.generic],
     radial_range: tuple[float, float] | None = None,
@@ -88,8 +89,8 @@ def radial_edges(
 
     Parameters
     ----------
-    poni : Poni
-        The geometry, with a shape.
+    pixels : FramePixels
+        Of the detector.
     unit : RadialUnit
         Of the edges.
     bins : int or sequence of float
@@ -112,7 +113,7 @@ def radial_edges(
         low, high = _as_edges(radial_range, "radial")[[0, -1]]
         values = np.linspace(low, high, n_bins + 1)
         return Edges(values, _measures(unit, values))
-    low_measure, high_measure = measure_range(poni, unit)
+    low_measure, high_measure = measure_range(pixels, unit)
     if not low_measure < high_measure:
         raise UsageError(f"all pixels have the same {unit.name}; give the radial range")
     values = np.linspace(unit.value_of(low_measure), unit.value_of(high_measure), n_bins + 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ Pixels = npt.NDArray[np.int64]
 Labels = npt.NDArray[np.int32]
 
 
+@lru_cache(maxsize=2)
 def _loops(compiled: bool) -> Any:
     if compiled:
         from glimt.kernels import components_compiled  # imports Numba, which only whoever searches has to wait for
@@ -24,15 +26,11 @@ def _loops(compiled: bool) -> Any:
     return components_plain
 
 
-def _checked_pixels(pixels: npt.ArrayLike, shape: tuple[int, int]) -> Pixels:
+def _checked_pixels(pixels: npt.ArrayLike) -> Pixels:
     array = np.asarray(pixels)
     if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
         raise UsageError(f"the pixels have shape {array.shape} and type {array.dtype}; flat pixel numbers are needed")
-    array = np.ascontiguousarray(array, np.int64)
-    n_pixels = shape[0] * shape[1]
-    if array.size and not (array[0] >= 0 and array[-1] < n_pixels and bool((np.diff(array) > 0).all())):
-        raise UsageError(f"the pixels have to ascend from 0 to at most {n_pixels - 1}, each once")
-    return array
+    return np.ascontiguousarray(array, np.int64)
 
 
 def label_components(
@@ -66,9 +64,11 @@ def label_components(
     shape = checked_shape(shape)
     if connectivity not in (4, 8):
         raise UsageError(f"connectivity is {str(connectivity)[:20]}; 4 or 8 is possible")
-    checked = _checked_pixels(pixels, shape)
-    labels = np.zeros(checked.size, np.int32)
-    n_components = int(_loops(compiled).label(checked, shape[1], connectivity == 8, labels))
+    checked = _checked_pixels(pixels)
+    labels = np.empty(checked.size, np.int32)
+    n_components = int(_loops(compiled).label(checked, shape, connectivity == 8, labels))
+    if n_components < 0:
+        raise UsageError(f"the pixels have to ascend from 0 to at most {shape[0] * shape[1] - 1}, each once")
     return labels, n_components
 
 

@@ -32,15 +32,15 @@ def _join(parents: Array, a: int, b: int) -> None:
 
 
 @compiled
-def label(pixels: Array, n_fast: int, diagonal: bool, labels: Array) -> int:
+def label(pixels: Array, shape: tuple[int, int], diagonal: bool, labels: Array) -> int:
     """Give each component a number.
 
     Parameters
     ----------
     pixels : ndarray
-        (n_strong,) int64 flat pixel numbers, strictly ascending.
-    n_fast : int
-        Length of a row [px].
+        (n_strong,) int64 flat pixel numbers.
+    shape : (int, int)
+        (slow, fast) [px] of the frame.
     diagonal : bool
         Whether pixels that touch at a corner are connected.
     labels : ndarray
@@ -49,13 +49,17 @@ def label(pixels: Array, n_fast: int, diagonal: bool, labels: Array) -> int:
     Returns
     -------
     int
-        Number of components.
+        Number of components; -1 if the pixels do not strictly ascend or are not all in the frame.
     """
+    n_pixels, n_fast, last = shape[0] * shape[1], shape[1], -1
     above = 0  # the first pixel not before the upper left neighbor of the present one
     for i in range(pixels.size):
-        pixel, fast = pixels[i], pixels[i] % n_fast
+        pixel = pixels[i]
+        if not last < pixel < n_pixels:  # here, because NumPy takes longer to see this than all else takes
+            return -1
+        fast = pixel % n_fast
         labels[i] = i
-        if i > 0 and fast > 0 and pixels[i - 1] == pixel - 1:
+        if fast > 0 and i > 0 and last == pixel - 1:
             _join(labels, i - 1, i)
         while pixels[above] < pixel - n_fast - 1:
             above += 1
@@ -64,6 +68,7 @@ def label(pixels: Array, n_fast: int, diagonal: bool, labels: Array) -> int:
             corner = diagonal and ((step == -1 and fast > 0) or (step == 1 and fast < n_fast - 1))
             if step == 0 or corner:
                 _join(labels, k, i)
+        last = pixel
     n = 0
     for i in range(pixels.size):  # roots come before their members, and have become labels when these are reached
         if labels[i] == i:

@@ -10,8 +10,11 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 
-def label(pixels: Array, n_fast: int, diagonal: bool, labels: Array) -> int:
+def label(pixels: Array, shape: tuple[int, int], diagonal: bool, labels: Array) -> int:
     """Give each component a number; as in `glimt.kernels.components_compiled`."""
+    n_slow, n_fast = shape
+    if not ((np.diff(pixels, prepend=-1) > 0) & (pixels < n_slow * n_fast)).all():
+        return -1
     places = {(int(p) // n_fast, int(p) % n_fast): i for i, p in enumerate(pixels)}
     steps = [(-1, 0), (1, 0), (0, -1), (0, 1)] + ([(-1, -1), (-1, 1), (1, -1), (1, 1)] if diagonal else [])
     labels[:] = -1

@@ -6,8 +6,11 @@ Why this is exact and fast:
   in and one row out. A sum of clamped counts is never greater than the true one, and more excluded pixels only make a
   pixel stand out less, so that a test of clamped sums as if nothing were excluded lets every strong pixel through, and
   few others (about 1 % at one count a pixel). This test is all that most pixels see, 16 to 32 at once.
-- Those let through get the exact test, from the column sums if nothing in the neighborhood can have been clamped, from
-  the frame itself otherwise.
+- On sparse frames many a single count stands out, in a neighborhood that is not dispersed. The sum of ``v (v - 1)``
+  over the neighborhood, ``y - x`` of the rule, tells so. Each is cut where the counts are clamped, so that this sum
+  fits 16 bits as well; one that was cut makes it so great that it is noticed.
+- Those let through get the exact test: from these sums where nothing was cut, else from the clamped counts, and where
+  one of these was clamped, from the frame itself.
 
 Frames it does not suit (negative counts, counts from 2²⁴ on, so bright that many neighborhoods hold clamped counts,
 many untrusted pixels) make it give up with `UNUSUAL`; `glimt.kernels.dispersion_dense_compiled` takes them all.
@@ -16,11 +19,18 @@ Functions that take arrays are called once a row, not once a pixel: each such ca
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from glimt.kernels.dispersion_flags_compiled import (
+    QuickTest,
+    enter_row,
+    enter_row_with_squares,
+    flag_dispersed,
+    flag_strong,
+)
 from glimt.kernels.dispersion_rule import BIG_COUNT, DispersionRule
 from glimt.kernels.dispersion_sums_compiled import (
     OK,
@@ -36,29 +46,7 @@ from glimt.model.compiled_code import compiled
 
 Array = npt.NDArray[Any]
 
-
-class QuickTest(NamedTuple):
-    """Constants of the tests that let no strong pixel escape.
-
-    Parameters
-    ----------
-    clamp : int
-        Counts are cut here: neighborhoods of them fit 16 bits.
-    window : float
-        Pixels in a whole neighborhood.
-    least_square : float
-        A pixel stands out only if ``(window value - x)² > least_square x``.
-    least_dispersion : float
-        A neighborhood is dispersed only if ``y - x² / window > least_dispersion x``.
-    most_exact : int
-        How many neighborhoods may be summed from the frame before the frame counts as unusual.
-    """
-
-    clamp: int
-    window: float
-    least_square: float
-    least_dispersion: float
-    most_exact: int
+__all__ = ["QuickTest", "find_quickly", "restore_counts"]
 
 
 @compiled
@@ -121,33 +109,14 @@ def restore_counts(counts: Array, pristine: Array, dropped: Array, rule: Dispers
 
 
 @compiled
-def _enter_row(row: Array, clamped: Array, sums: Array, squares: Array, clamp: int) -> None:
-    """Replace the oldest row by the newest one in the sums of columns."""
-    top = np.uint32(clamp)
-    for i in range(row.size):
-        old = np.uint32(clamped[i])
-        new = min(np.uint32(row[i]), top)
-        clamped[i] = np.uint16(new)
-        sums[i] = np.uint16(sums[i] + np.uint16(new) - np.uint16(old))
-        squares[i] = squares[i] + new * new - old * old
-
-
-@compiled
-def _flag_strong(values: Array, sums: Array, quick: QuickTest, flags: Array) -> None:
-    window, square, clamp = np.float32(quick.window), np.float32(quick.least_square), np.uint16(quick.clamp)
-    for i in range(values.size):
-        x = np.float32(sums[i])
-        above = window * np.float32(values[i]) - x
-        flags[i] = ((above > np.float32(0)) & (above * above > square * x)) | (values[i] >= clamp)
-
-
-@compiled
-def _flag_dispersed(sums: Array, squares: Array, quick: QuickTest, flags: Array) -> None:
-    inverse, least = np.float32(1.0 / quick.window), np.float32(quick.least_dispersion)
-    clamp = np.uint16(quick.clamp)
-    for i in range(sums.size):
-        x = np.float32(sums[i])
-        flags[i] = (np.float32(squares[i]) - x * x * inverse > least * x) | (sums[i] >= clamp)
+def _sum_squares(clamped: Array, first: int, last: int) -> float:
+    """Return the sum of squares of columns ``first`` to ``last`` - 1 of the clamped rows."""
+    total = np.uint32(0)
+    for j in range(clamped.shape[0]):
+        for i in range(max(0, first), min(clamped.shape[1], last)):
+            value = np.uint32(clamped[j, i])
+            total += value * value
+    return float(total)
 
 
 @compiled
@@ -156,7 +125,8 @@ def _test_strong(
     mask: Array,
     slow: int,
     sums: Array,
-    squares: Array,
+    pairs: Array,
+    clamped: Array,
     counts: Array,
     gain: Array,
     picked: Array,
@@ -166,20 +136,17 @@ def _test_strong(
     n_found: int,
 ) -> tuple[int, int]:
     """Test the picked pixels of a row exactly; return the next ``n_found`` and how many needed the frame itself."""
-    values, n_exact = frame[slow], 0
+    values, n_exact, unknown = frame[slow], 0, quick.clamp * (quick.clamp - 1)
     gain_step = 1 if gain.size > 1 else 0
     for i in picked:
-        x, y = float(sums[i]), 0.0
-        if sums[i] < quick.clamp:
-            square = np.uint32(0)
-            for k in range(2 * rule.kernel_fast + 1):
-                square += squares[i + k]
-            y = float(square)
-            if not y - x * x / quick.window > quick.least_dispersion * x:
-                continue
-        else:
-            n_exact += 1
-            x, y = sum_around(frame, mask, rule, slow, i)
+        x, y = float(sums[i]), float(sums[i]) + float(pairs[i])
+        if pairs[i] >= quick.clamp:
+            y = _sum_squares(clamped, i - rule.kernel_fast, i + rule.kernel_fast + 1)
+            if y - x >= unknown:
+                n_exact += 1
+                x, y = sum_around(frame, mask, rule, slow, i)
+        if not y - x * x / quick.window > quick.least_dispersion * x:
+            continue
         m, value, g = float(counts[i]), float(values[i]), gain[i * gain_step]
         if value > rule.global_threshold and is_dispersed(rule, m, x, y, g) and stands_out(rule, m, x, value, g):
             if n_found < found.size:
@@ -194,22 +161,30 @@ def _test_dispersed(
     mask: Array,
     slow: int,
     sums: Array,
+    pairs: Array,
     squares: Array,
     counts: Array,
     gain: Array,
     picked: Array,
+    cut: int,
     rule: DispersionRule,
     quick: QuickTest,
     dispersed: Array,
 ) -> tuple[int, int]:
     """As `_test_strong`, for dispersion alone; marks pixels of the row and returns how many."""
-    n_exact, n_found = 0, 0
+    n_exact, n_found, unknown = 0, 0, quick.clamp * (quick.clamp - 1)
+    most_pairs = min(cut, unknown)
     gain_step = 1 if gain.size > 1 else 0
     for i in picked:
-        x, y = float(sums[i]), float(squares[i])
-        if sums[i] >= quick.clamp:
-            n_exact += 1
-            x, y = sum_around(frame, mask, rule, slow, i)
+        x, y = float(sums[i]), float(sums[i]) + float(pairs[i])
+        if pairs[i] >= most_pairs:
+            square = np.uint32(0)
+            for k in range(2 * rule.kernel_fast + 1):
+                square += squares[i + k]
+            y = float(square)
+            if y - x >= unknown:
+                n_exact += 1
+                x, y = sum_around(frame, mask, rule, slow, i)
         if is_dispersed(rule, float(counts[i]), x, y, gain[i * gain_step]):
             dispersed[i] = 1
             n_found += 1
@@ -229,10 +204,14 @@ def _load_row(
     row: Array,
 ) -> int:
     """Copy a row, excluded pixels as zeros; return the next ``n_dropped``, -1 if the frame is unusual."""
-    lowest, highest = _copy_row(frame[slow], row)
     if runs.size:
+        source = frame[slow]
+        for i in range(row.size):  # several times as fast as an assignment of the whole
+            row[i] = source[i]
         _blank(row, runs)
         lowest, highest = _limits(row)
+    else:
+        lowest, highest = _copy_row(frame[slow], row)
     if lowest < rule.lowest or highest > rule.highest:
         n_dropped = _drop_untrusted(row, mask[slow], slow, rule, counts, dropped, n_dropped)
         lowest, highest = _limits(row)
@@ -283,10 +262,12 @@ def find_quickly(
     """
     n_slow, n_fast = frame.shape
     reach, margin = rule.kernel_slow, rule.kernel_fast
-    extended = in_row.size > 0
+    extended, ring = in_row.size > 0, 2 * reach + 1
     row = np.zeros(n_fast, frame.dtype)
-    clamped = np.zeros((2 * reach + 1, n_fast), np.uint16)
+    clamped = np.zeros((ring, n_fast), np.uint16)
     sums, squares = np.zeros(n_fast + 2 * margin, np.uint16), np.zeros(n_fast + 2 * margin, np.uint32)
+    cut = 0xFFFF // (2 * margin + 1)  # the sum of so many columns fits 16 bits
+    pairs, window_pairs = np.zeros(n_fast + 2 * margin, np.uint16), np.zeros(n_fast, np.uint16)
     window_sums, window_squares = np.zeros(n_fast, np.uint16), np.zeros(n_fast, np.uint32)
     flags, picked = np.zeros((n_fast + 7) // 8 * 8, np.uint8), np.zeros(n_fast + 8, np.int64)
     n_found, n_exact, n_dropped = 0, 0, 0
@@ -299,42 +280,50 @@ def find_quickly(
             n_dropped = n_next
         else:
             row[:] = 0
-        columns = slice(margin, margin + n_fast)
-        _enter_row(row, clamped[entering % (2 * reach + 1)], sums[columns], squares[columns], quick.clamp)
+        inner = slice(margin, margin + n_fast)
+        if extended:
+            enter_row_with_squares(
+                row, clamped[entering % ring], sums[inner], pairs[inner], squares[inner], quick.clamp, cut
+            )
+        else:
+            enter_row(row, clamped[entering % ring], sums[inner], pairs[inner], quick.clamp)
         slow = entering - reach
         if slow < 0:
             continue
         gains = gain[slow if gain.shape[0] > 1 else 0]
         add_columns(sums, window_sums)
+        add_columns(pairs, window_pairs)
         if extended:
-            add_columns(squares, window_squares)
-            _flag_dispersed(window_sums, window_squares, quick, flags)
-            n = pick_flagged(flags, picked)
+            flag_dispersed(window_sums, window_pairs, squares, window_squares, cut, quick, flags)
+            here = picked[: pick_flagged(flags, picked)]
             in_row[slow], more = _test_dispersed(
                 frame,
                 mask,
                 slow,
                 window_sums,
-                window_squares,
+                window_pairs,
+                squares,
                 counts[slow],
                 gains,
-                picked[:n],
+                here,
+                cut,
                 rule,
                 quick,
                 dispersed[slow],
             )
         else:
-            _flag_strong(clamped[slow % (2 * reach + 1)], window_sums, quick, flags)
-            n = pick_flagged(flags, picked)
+            flag_strong(clamped[slow % ring], window_sums, window_pairs, quick, flags)
+            here = picked[: pick_flagged(flags, picked)]
             n_found, more = _test_strong(
                 frame,
                 mask,
                 slow,
                 window_sums,
-                squares,
+                window_pairs,
+                clamped,
                 counts[slow],
                 gains,
-                picked[:n],
+                here,
                 rule,
                 quick,
                 found,

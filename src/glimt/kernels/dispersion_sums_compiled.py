@@ -85,7 +85,16 @@ def pick_flagged(flags: Array, picked: Array) -> int:
         (n + 8,) int64, written; what is beyond the number returned means nothing.
     """
     words, n = flags.view(np.uint64), 0
-    for word in range(words.size):
+    four = words.size // 4 * 4
+    for first in range(0, four, 4):
+        if words[first] | words[first + 1] | words[first + 2] | words[first + 3]:
+            n = _pick_words(flags, words, first, first + 4, picked, n)
+    return int(_pick_words(flags, words, four, words.size, picked, n))
+
+
+@compiled
+def _pick_words(flags: Array, words: Array, first: int, last: int, picked: Array, n: int) -> int:
+    for word in range(first, last):
         if words[word]:
             for i in range(8 * word, 8 * word + 8):  # without a branch, because nobody can foresee which one it is
                 picked[n] = i

@@ -28,29 +28,82 @@ class Positions(NamedTuple):
     t3: Array
 
 
-def rows_of(poni: Poni, rows: slice | None) -> tuple[int, int]:
-    """Return first and last-but-one row of ``rows``, all rows for ``None``."""
-    first, last, _ = (rows or slice(None)).indices(poni.shape[0])
-    return first, max(first, last)
+class PixelGrid(NamedTuple):
+    """A flat, regular grid of pixels: a whole detector or one of its panels.
+
+    Parameters
+    ----------
+    start1, step1, start2, step2 : float
+        Outer edge of the first pixel from the foot of the normal, and size of a pixel, along the slow and the fast axis
+        of the grid [m].
+    distance : float
+        From the sample along the normal [m].
+    rotation : ndarray
+        (3, 3) takes (slow, fast, normal) of the grid to axes 1, 2, 3.
+    shape : (int, int)
+        (slow, fast) [px].
+    first_slow, first_fast : int
+        Where in the array of a frame its first pixel is.
+    """
+
+    start1: float
+    step1: float
+    start2: float
+    step2: float
+    distance: float
+    rotation: Array
+    shape: tuple[int, int]
+    first_slow: int = 0
+    first_fast: int = 0
+
+    def numbers(self) -> Array:
+        """Return (14,) float64: the five lengths and the rotation by rows, as compiled code takes them."""
+        return np.concatenate([[float(number) for number in self[:5]], self.rotation.ravel()])
 
 
-def _plane(poni: Poni, offset1: float, offset2: float, rows: slice | None) -> tuple[Array, Array]:
-    """Return p1 (slow, 1) and p2 (1, fast) [m] from the foot of the normal, at a point inside each pixel."""
-    first, last = rows_of(poni, rows)
+def grid_of_poni(poni: Poni) -> PixelGrid:
+    """Return the grid of a PONI file's detector, which fills the frame.
+
+    Raises
+    ------
+    UsageError
+        The number of pixels is not known.
+    """
     origin1, step1, origin2, step2 = poni.detector.axes()
-    # The compiled bin search adds in this order too, here and in `positions`: the two have to agree to the last bit,
-    # or the outermost pixels, which define the range of the bins, could fall out of it.
-    p1 = (origin1 - poni.poni1) + (np.arange(first, last, dtype=np.float64) + offset1) * step1
-    p2 = (origin2 - poni.poni2) + (np.arange(poni.shape[1], dtype=np.float64) + offset2) * step2
+    return PixelGrid(origin1 - poni.poni1, step1, origin2 - poni.poni2, step2, poni.dist, poni.rotation(), poni.shape)
+
+
+def _plane(grid: PixelGrid, offset1: float, offset2: float, rows: slice | None) -> tuple[Array, Array]:
+    """Return p1 (slow, 1) and p2 (1, fast) [m] from the foot of the normal, at a point inside each pixel."""
+    first, last, _ = (rows or slice(None)).indices(grid.shape[0])
+    # The compiled bin search adds in this order too, here and in `grid_positions`: the two have to agree to the last
+    # bit, or the outermost pixels, which define the range of the bins, could fall out of it.
+    p1 = grid.start1 + (np.arange(first, max(first, last), dtype=np.float64) + offset1) * grid.step1
+    p2 = grid.start2 + (np.arange(grid.shape[1], dtype=np.float64) + offset2) * grid.step2
     return p1[:, np.newaxis], p2[np.newaxis, :]
+
+
+def grid_positions(
+    grid: PixelGrid, *, offset1: float = 0.5, offset2: float = 0.5, rows: slice | None = None
+) -> Positions:
+    """Return the laboratory position of a point in every pixel [m]: of the center unless ``offset`` [px] says else."""
+    p1, p2 = _plane(grid, offset1, offset2, rows)
+    r = grid.rotation
+    t1, t2, t3 = (r[k, 0] * p1 + r[k, 1] * p2 + r[k, 2] * grid.distance for k in range(3))
+    return Positions(t1, t2, t3)
+
+
+def grid_solid_angle(grid: PixelGrid, rows: slice | None = None) -> Array:
+    """Return the solid angle of each pixel relative to one at the foot of the normal: cos(incidence) cubed."""
+    at = grid_positions(grid, rows=rows)
+    cosine: Array = grid.distance / np.sqrt(at.t1 * at.t1 + at.t2 * at.t2 + at.t3 * at.t3)
+    cubed: Array = cosine**3
+    return cubed
 
 
 def positions(poni: Poni, *, offset1: float = 0.5, offset2: float = 0.5, rows: slice | None = None) -> Positions:
     """Return the laboratory position of a point in every pixel [m]: of the center unless ``offset`` [px] says else."""
-    p1, p2 = _plane(poni, offset1, offset2, rows)
-    r = poni.rotation()
-    t1, t2, t3 = (r[k, 0] * p1 + r[k, 1] * p2 + r[k, 2] * poni.dist for k in range(3))
-    return Positions(t1, t2, t3)
+    return grid_positions(grid_of_poni(poni), offset1=offset1, offset2=offset2, rows=rows)
 
 
 def corner_positions(poni: Poni, rows: slice | None = None) -> Array:
@@ -103,10 +156,7 @@ def q_scale(wavelength: float | None) -> float:
 
 def solid_angle(poni: Poni, rows: slice | None = None) -> Array:
     """Return the solid angle of each pixel relative to one at the foot of the normal: cos(incidence) cubed."""
-    p1, p2 = _plane(poni, 0.5, 0.5, rows)
-    cosine: Array = poni.dist / np.sqrt(poni.dist**2 + p1 * p1 + p2 * p2)
-    cubed: Array = cosine**3
-    return cubed
+    return grid_solid_angle(grid_of_poni(poni), rows)
 
 
 def polarization(at: Positions, factor: float) -> Array:

@@ -84,3 +84,18 @@ def radial_unit(name: str, wavelength: float | None) -> RadialUnit:
     if quantity == "q":
         factor *= q_scale(wavelength)
     return RadialUnit(name, quantity != "r", factor)
+
+
+def quadrants(at: Positions, first: float) -> Array:
+    """Return azimuths as quadrants and fraction of one, from ``first`` to less than ``first + 4``; NaN stays NaN."""
+    a1, a2 = np.abs(at.t1), np.abs(at.t2)
+    total = np.where(a1 + a2 == 0.0, 1.0, a1 + a2)
+    upper = np.where(at.t2 >= 0.0, a1 / total, 1.0 + a2 / total)
+    lower = np.where(at.t2 < 0.0, 2.0 + a1 / total, 3.0 + a2 / total)
+    turn: Array = np.where(at.t1 >= 0.0, upper, lower)
+    turn[a1 + a2 == 0.0] = 0.0
+    while (turn < first).any():
+        turn[turn < first] += 4.0
+    while (turn >= first + 4.0).any():
+        turn[turn >= first + 4.0] -= 4.0
+    return turn

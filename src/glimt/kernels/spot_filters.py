@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from glimt.kernels.frame_check import checked_count, checked_mask, checked_numbe
 from glimt.kernels.resolution import SpotResolution
 from glimt.kernels.resolution_ice import on_ice_ring
 from glimt.model.errors import UsageError
+from glimt.model.panel_placement import PanelPlacement
 
 Kept = npt.NDArray[np.bool_]
 
@@ -43,7 +45,7 @@ class SpotFilter:
     ice_width : float, optional
         Take away spots within half this width of a ring of hexagonal ice, in 1/d² [1/Å²]; DIALS' is 0.004.
     resolution : SpotResolution, optional
-        Geometry; ``d_min``, ``d_max`` and ``ice_width`` need it. One panel.
+        Geometry; ``d_min``, ``d_max`` and ``ice_width`` need it.
     untrusted : array_like, optional
         (slow, fast), True where no spot may have its centroid; `glimt.kernels.masks` makes rectangles, circles,
         polygons and resolution ranges. Pixels that must not even count to the background belong into the
@@ -90,13 +92,15 @@ class SpotFilter:
         if self._untrusted is not None and self._untrusted.shape != shape:
             raise UsageError(f"untrusted has shape {self._untrusted.shape}, the frame {shape}")
 
-    def keep(self, spots: npt.NDArray[Any]) -> Kept:
+    def keep(self, spots: npt.NDArray[Any], *, placements: Sequence[PanelPlacement] = ()) -> Kept:
         """Return which spots stay, (n_spots,) bool.
 
         Parameters
         ----------
         spots : ndarray
             (n_spots,) of type `glimt.kernels.spots.SPOT`; none give none.
+        placements : sequence of PanelPlacement
+            Where in the frame panels are, if there are several.
         """
         size = spots["n_pixels"]
         kept: Kept = (size >= self.min_spot_size) & (size <= self.max_spot_size)
@@ -104,9 +108,14 @@ class SpotFilter:
             apart = np.hypot(spots["peak_fast"] + 0.5 - spots["x"], spots["peak_slow"] + 0.5 - spots["y"])
             kept &= apart <= self.max_separation
         if self.resolution is not None:
-            kept &= self._keep_by_resolution(self.resolution.d_star(spots["x"], spots["y"]))
+            d_star = self.resolution.d_star(spots["x"], spots["y"], panel_number=spots["panel_number"])
+            kept &= self._keep_by_resolution(d_star)
         if self._untrusted is not None:
-            kept &= ~self._untrusted[spots["y"].astype(np.int64), spots["x"].astype(np.int64)]
+            slow, fast = spots["y"].astype(np.int64), spots["x"].astype(np.int64)
+            if placements:
+                slow += np.array([place.slow_start for place in placements])[spots["panel_number"]]
+                fast += np.array([place.fast_start for place in placements])[spots["panel_number"]]
+            kept &= ~self._untrusted[slow, fast]
         return kept
 
     def _keep_by_resolution(self, d_star: npt.NDArray[np.float64]) -> Kept:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from glimt.kernels.components import label_components, measure_components
 from glimt.kernels.frame_check import checked_frame
 from glimt.kernels.spot_filters import SpotFilter
-from glimt.kernels.strong_pixels import StrongPixelFinder, Threshold
+from glimt.kernels.strong_pixels import GlobalThreshold, StrongPixelFinder, Threshold
 from glimt.model.errors import UsageError
 
 Rows: TypeAlias = npt.NDArray[np.void]
@@ -31,6 +31,7 @@ SPOT = np.dtype(
         ("fast_stop", np.int32),
         ("slow_start", np.int32),
         ("slow_stop", np.int32),
+        ("panel_number", np.int32),
     ],
     align=True,
 )
@@ -38,26 +39,28 @@ SPOT = np.dtype(
 
 ``x`` (fast) and ``y`` (slow): centroid weighted by counts, the center of the first pixel at 0.5. ``intensity``: sum of
 the strong pixels, no background taken off; ``variance``: its estimate by counting statistics. ``peak``, ``peak_fast``,
-``peak_slow``: the greatest pixel, the first of equal ones. ``fast_start`` to ``slow_stop``: extent, half-open.
+``peak_slow``: the greatest pixel, the first of equal ones. ``fast_start`` to ``slow_stop``: extent, half-open. All of
+these count from the first pixel of the panel ``panel_number``; a detector of one panel has panel 0.
 """
 
 UNITS = MappingProxyType(
     {name: "count" if name in ("intensity", "peak") else "px" for name in SPOT.names or ()}
-    | {"variance": "count^2", "n_pixels": ""}
+    | {"variance": "count^2", "n_pixels": "", "panel_number": ""}
 )
 """Unit of each field of `SPOT`."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpotTable:
-    """Spots of one frame, in order of their first pixels.
+    """Spots of one frame, in order of panels and of their first pixels.
 
     Parameters
     ----------
     rows : ndarray
         (n_spots,) of type `SPOT`.
     pixels : ndarray
-        (n_strong,) int64 flat pixel numbers of all strong pixels, ascending, also of those in no spot of the table.
+        (n_strong,) int64 flat pixel numbers in the frame of all strong pixels, ascending, also of those in no spot of
+        the table.
     labels : ndarray
         (n_strong,) int32 row number of each strong pixel; -1 for those of spots that a filter took away.
     """
@@ -96,6 +99,8 @@ class SpotTable:
 class SpotFinder:
     """Find the spots of frames; made once for a detector, called for each frame, by one thread at a time.
 
+    Frames are one panel; for several in one array see `glimt.kernels.panel_spots.PanelSpotFinder`.
+
     Parameters
     ----------
     shape : (int, int)
@@ -126,7 +131,7 @@ class SpotFinder:
         sigma_background: float = 6.0,
         sigma_strong: float = 3.0,
         min_local: int = 2,
-        global_threshold: float = 0.0,
+        global_threshold: GlobalThreshold = 0.0,
         gain: npt.ArrayLike | None = None,
         mask: npt.ArrayLike | None = None,
         trusted_range: tuple[float, float] | None = None,

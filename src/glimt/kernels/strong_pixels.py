@@ -10,12 +10,14 @@ import numpy.typing as npt
 
 from glimt.kernels.dispersion_rule import DispersionRule, checked_rule
 from glimt.kernels.frame_check import checked_frame, checked_mask, checked_number, checked_shape
+from glimt.kernels.global_threshold import estimate_global_threshold
 from glimt.model.errors import UsageError
 
 Array = npt.NDArray[Any]
 Pixels = npt.NDArray[np.int64]
 
 Threshold = Literal["dispersion", "dispersion_extended"]
+GlobalThreshold = float | Literal["auto"]
 
 UNTRUSTED_SHARE, EXACT_SHARE = 256, 64
 """One pixel in so many may be untrusted, or need its neighborhood summed anew, before a frame is treated as unusual."""
@@ -65,8 +67,9 @@ class StrongPixelFinder:
         Standard deviations above the local mean from which a pixel is strong.
     min_local : int
         Fewest pixels in a neighborhood, 2 or more; 0 or less: all of it, so that nothing is found at edges and gaps.
-    global_threshold : float
-        Strong pixels are greater [counts].
+    global_threshold : float or str
+        Strong pixels are greater [counts]. ``"auto"`` estimates it from each frame as DIALS does, see
+        `glimt.kernels.global_threshold`.
     gain : array_like, optional
         Counts per photon, one number or (slow, fast).
     mask : array_like, optional
@@ -94,7 +97,7 @@ class StrongPixelFinder:
         sigma_background: float = 6.0,
         sigma_strong: float = 3.0,
         min_local: int = 2,
-        global_threshold: float = 0.0,
+        global_threshold: GlobalThreshold = 0.0,
         gain: npt.ArrayLike | None = None,
         mask: npt.ArrayLike | None = None,
         trusted_range: tuple[float, float] | None = None,
@@ -105,9 +108,11 @@ class StrongPixelFinder:
             raise UsageError(f"threshold is {str(threshold)[:40]!r}; {' or '.join(get_args(Threshold))} is possible")
         self.shape = checked_shape(shape)
         self.extended = threshold == "dispersion_extended"
+        self.is_automatic = isinstance(global_threshold, str) and global_threshold == "auto"
+        least: Any = 0.0 if self.is_automatic else global_threshold
         self.rule = checked_rule(
             kernel_size=kernel_size, sigma_background=sigma_background, sigma_strong=sigma_strong, min_local=min_local,
-            global_threshold=global_threshold, has_gain=gain is not None, trusted_range=trusted_range,
+            global_threshold=least, has_gain=gain is not None, trusted_range=trusted_range,
         )  # fmt: skip
         self._gain = _checked_gain(gain, self.shape)
         self.mask = checked_mask(mask, self.shape)
@@ -117,7 +122,7 @@ class StrongPixelFinder:
             _CompiledSearch(self.mask, self._gain, self.rule, self._most, self.extended) if compiled else None
         )
 
-    def find(self, frame: npt.ArrayLike) -> Pixels:
+    def find(self, frame: npt.ArrayLike, *, global_threshold: float | None = None) -> Pixels:
         """Return the strong pixels.
 
         Parameters
@@ -125,6 +130,8 @@ class StrongPixelFinder:
         frame : array_like
             (slow, fast), any integer or floating type [counts]. NaN and infinite pixels are excluded. Negative ones
             count like any other unless ``mask`` or ``trusted_range`` excludes them.
+        global_threshold : float, optional
+            For this frame alone [counts], 0 or more.
 
         Returns
         -------
@@ -138,12 +145,18 @@ class StrongPixelFinder:
             Another shape, not numbers, or more than ``max_strong_fraction`` of the pixels are strong.
         """
         values = checked_frame(frame, self.shape)
+        rule = self.rule
+        if global_threshold is not None:
+            rule = rule._replace(global_threshold=float(global_threshold))
+        elif self.is_automatic:
+            threshold = estimate_global_threshold(values, compiled=self._search is not None)
+            rule = rule._replace(global_threshold=float(threshold))
         if self._search is not None:
-            n_found, found = self._search.find(values)
+            n_found, found = self._search.find(values, rule)
         else:
             from glimt.kernels.dispersion_plain import find_dispersion, find_extended
 
-            found = (find_extended if self.extended else find_dispersion)(values, self.mask, self._gain, self.rule)
+            found = (find_extended if self.extended else find_dispersion)(values, self.mask, self._gain, rule)
             n_found = found.size
         if n_found > self._most:
             raise UsageError(
@@ -183,11 +196,12 @@ class _CompiledSearch:
         rows = mask.shape[0] if extended else 0
         self._in_row, self._peaks_in_row = np.zeros(rows, np.int64), np.zeros(rows, np.int64)
 
-    def find(self, frame: Array) -> tuple[int, Pixels]:
+    def find(self, frame: Array, rule: DispersionRule) -> tuple[int, Pixels]:
         """Return the number of strong pixels and as many of them as there is room for."""
         from glimt.kernels.dispersion_dense_compiled import find_densely
         from glimt.kernels.dispersion_sums_compiled import UNUSUAL
 
+        self._rule = rule
         status, n_found = UNUSUAL, 0
         if frame.dtype.kind in "iu":
             status, n_found = self._find_quickly(frame)

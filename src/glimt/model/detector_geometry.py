@@ -11,6 +11,7 @@ import numpy as np
 
 from glimt.model.errors import UsageError
 from glimt.model.geometry import Poni
+from glimt.model.panel_placement import PanelPlacement, checked_frame_shape
 
 Vector = tuple[float, float, float]
 
@@ -134,16 +135,29 @@ class DetectorGeometry:
         [Å].
     beam : (float, float, float)
         Direction in which the beam travels, in the same frame as the panels; of any length, kept with length 1.
+    placements : sequence of PanelPlacement
+        Where in the array of a frame each panel is, in order of the panels. A detector of one panel fills its frames,
+        without them; several panels are not known to share an array.
+    frame_shape : (int, int), optional
+        (slow, fast) [px] of frames; without it the smallest that holds all panels.
+    horizontal, vertical : (float, float, float)
+        Directions, by which azimuth and polarization are told: azimuth is 0 along ``horizontal`` and grows towards
+        ``vertical``. Only what is at right angles to the beam counts. By default those of NeXus, CrystFEL and imgCIF.
 
     Raises
     ------
     UsageError
-        There is no panel, the wavelength is no plausible one, the beam has no direction.
+        There is no panel, the wavelength is no plausible one, a direction has no length, ``horizontal`` and
+        ``vertical`` are not independent of the beam; panels and placements do not fit, or share pixels.
     """
 
     panels: Sequence[Panel]
     wavelength_angstrom: float
     beam: Vector = (0.0, 0.0, 1.0)
+    placements: Sequence[PanelPlacement] = ()
+    frame_shape: tuple[int, int] | None = None
+    horizontal: Vector = (1.0, 0.0, 0.0)
+    vertical: Vector = (0.0, 1.0, 0.0)
 
     def __post_init__(self) -> None:
         panels = tuple(self.panels)
@@ -152,7 +166,36 @@ class DetectorGeometry:
         object.__setattr__(self, "panels", panels)
         wavelength = _within(self.wavelength_angstrom, "wavelength_angstrom", 1e-3, 1e4)
         object.__setattr__(self, "wavelength_angstrom", wavelength)
-        object.__setattr__(self, "beam", _unit(self.beam, "beam"))
+        for name in ("beam", "horizontal", "vertical"):
+            object.__setattr__(self, name, _unit(getattr(self, name), name))
+        if abs(float(np.linalg.det([self.beam, self.horizontal, self.vertical]))) < 1e-6:
+            raise UsageError("beam, horizontal and vertical lie in one plane; azimuth cannot be told")
+        placements = tuple(self.placements)
+        if not placements and len(panels) == 1:
+            placements = (PanelPlacement(0, 0, panels[0].shape),)
+        if placements:
+            if [placement.shape for placement in placements] != [panel.shape for panel in panels]:
+                raise UsageError(
+                    f"{len(placements)} placements do not fit {len(panels)} panels: each needs one of its own shape"
+                )
+            object.__setattr__(self, "frame_shape", checked_frame_shape(placements, self.frame_shape))
+        elif self.frame_shape is not None:
+            raise UsageError("the frame has a shape, but nobody says where in it the panels are: give placements")
+        object.__setattr__(self, "placements", placements)
+
+    def layout(self) -> tuple[tuple[int, int], tuple[PanelPlacement, ...]]:
+        """Return the shape (slow, fast) of frames and where in it each panel is.
+
+        Raises
+        ------
+        UsageError
+            It is not known.
+        """
+        if self.frame_shape is None:
+            raise UsageError(
+                f"nobody says where in a frame the {len(self.panels)} panels are; give placements to DetectorGeometry"
+            )
+        return self.frame_shape, tuple(self.placements)
 
     @classmethod
     def from_poni(
@@ -179,4 +222,9 @@ class DetectorGeometry:
             sensor_thickness_mm=sensor_thickness_mm,
             absorption_per_mm=absorption_per_mm,
         )
-        return cls((panel,), poni.wavelength * ANGSTROM_PER_METER)
+        return cls(
+            (panel,),
+            poni.wavelength * ANGSTROM_PER_METER,
+            horizontal=(0.0, 1.0, 0.0),
+            vertical=(1.0, 0.0, 0.0),
+        )

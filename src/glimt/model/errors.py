@@ -129,6 +129,10 @@ class UnknownQueueError(BrokerError):
         self.queue = queue
 
 
+class BrokerRefusedError(BrokerError):
+    """A message broker answers, and refuses what was asked of it: to ask again would not help."""
+
+
 class LostDeliveryError(BrokerError):
     """A message is no longer this receiver's: its connection or its lease ended, and another will get it."""
 

@@ -35,6 +35,8 @@ class RecipeStep:
         The recipe the message belongs to; ``None`` for a plain message.
     message_id : str
         The same if the message is delivered again.
+    is_identified : bool
+        Whether no other message has this ``message_id``; see `glimt.brokers.broker.Delivery`.
     n_deliveries : int
     headers : mapping of str to object
     outgoing : list of Outgoing
@@ -43,6 +45,7 @@ class RecipeStep:
 
     def __init__(self, delivery: Delivery, envelope: Envelope | None, payload: Any) -> None:
         self.message_id, self.n_deliveries = delivery.message_id, delivery.n_deliveries
+        self.is_identified = delivery.is_identified
         self.headers: Mapping[str, Any] = delivery.headers
         self.queue = delivery.queue
         self.recipe = envelope

@@ -39,17 +39,23 @@ class _UnclearError(ValueError):
 
 
 def read_panels(detector: Any, image_shape: tuple[int, ...]) -> tuple[Panel, ...]:
-    """Return the modules of a detector group that are described completely, empty if none is."""
+    """Return the modules of a detector group that are described completely, empty if none is.
+
+    Modules are the groups of class NXdetector_module, whatever they are called, and those called ``module...``.
+    """
     panels = []
-    names = [name for name in child_names(detector) if name.startswith("module")]
-    for name in names[:MAX_MODULES]:
+    for name in child_names(detector)[:MAX_MODULES]:
         try:
             module = detector[name]
-            if isinstance(module, h5py.Group):
+            if isinstance(module, h5py.Group) and _is_module(name, module):
                 panels.append(_read_panel(module, image_shape))
         except HDF5_ERRORS:  # _UnclearError is one of them
             continue
     return tuple(panels)
+
+
+def _is_module(name: str, group: h5py.Group) -> bool:
+    return name.startswith("module") or text_of(attribute(group, "NX_class")) == "NXdetector_module"
 
 
 def _read_panel(module: h5py.Group, image_shape: tuple[int, ...]) -> Panel:

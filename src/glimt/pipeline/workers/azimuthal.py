@@ -8,7 +8,14 @@ from glimt.kernels.azimuthal import AzimuthalIntegrator
 from glimt.kernels.radial_units import UNITS
 from glimt.model.event import EventData
 from glimt.model.parameters import FloatParameter, IntParameter, Parameter, StrParameter
-from glimt.pipeline.workers.detector_stream import DetectorStream, Frame, Values, setting, stream_parameters
+from glimt.pipeline.workers.detector_stream import (
+    DetectorStream,
+    Frame,
+    Values,
+    geometry_parameter,
+    setting,
+    stream_parameters,
+)
 from glimt.pipeline.workers.made_for import MadeFor
 
 
@@ -28,6 +35,7 @@ class AzimuthalWorker:
         """Return the parameters."""
         return [
             *stream_parameters(),
+            geometry_parameter(),
             IntParameter(name="radial_bins", default=1000, minimum=1, maximum=100_000, description="number of bins"),
             IntParameter(name="azimuth_bins", default=0, minimum=0, maximum=3600, description="sectors; 0: one circle"),
             StrParameter(name="unit", default="q_A^-1", choices=list(UNITS), description="of the radial axis"),
@@ -58,7 +66,7 @@ class AzimuthalWorker:
 def _make(stream: DetectorStream, frame: Frame, parameters: Values | None) -> AzimuthalIntegrator:
     factor = setting(parameters, "polarization_factor", -2.0)
     return AzimuthalIntegrator(
-        stream.poni((frame.shape[0], frame.shape[1]), parameters),
+        stream.geometry((frame.shape[0], frame.shape[1]), parameters),
         setting(parameters, "radial_bins", 1000),
         azimuth_bins=setting(parameters, "azimuth_bins", 0) or None,
         unit=setting(parameters, "unit", "q_A^-1"),

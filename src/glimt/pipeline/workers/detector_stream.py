@@ -9,9 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from glimt.codecs import dectris_v1, dectris_v2, stins
+from glimt.codecs.crystfel_geometry import parse_geometry
+from glimt.codecs.crystfel_geometry_detector import detector_geometry
+from glimt.codecs.crystfel_geometry_mask import constant_mask
+from glimt.codecs.crystfel_geometry_record import CrystfelGeometry
 from glimt.codecs.registry import parse
 from glimt.kernels.masks import combine_masks, mask_values
 from glimt.kernels.masks_file import read_mask
+from glimt.model.detector_geometry import DetectorGeometry
 from glimt.model.errors import DecodeError, UsageError
 from glimt.model.event import EventData
 from glimt.model.geometry import Poni
@@ -33,6 +38,11 @@ def stream_parameters() -> list[Parameter]:
         BinaryParameter(name="poni", description="content of a PONI file; empty: what the detector's header says"),
         StrParameter(name="mask", description="mask to use as well, mask.npy or mask.h5:/path, not 0 = excluded"),
     ]
+
+
+def geometry_parameter() -> Parameter:
+    """Return the parameter of workers that also understand detectors of several panels."""
+    return BinaryParameter(name="geometry", description="content of a CrystFEL geometry file, instead of poni")
 
 
 def setting(parameters: Values | None, name: str, default: Any) -> Any:
@@ -117,8 +127,38 @@ class DetectorStream:
             raise UsageError(f"the PONI file is for frames of {poni.detector.shape}, these have {shape} pixels")
         return poni
 
+    def geometry(self, shape: tuple[int, int], parameters: Values | None) -> Poni | DetectorGeometry:
+        """Return where the pixels are: the parameter ``geometry``, or else what `poni` says.
+
+        A camera length or wavelength that the geometry file leaves to the header is taken from the detector's.
+
+        Raises
+        ------
+        UsageError
+            Neither says enough, both are given, or the file is for another shape.
+        DecodeError
+            The parameter is no geometry file.
+        """
+        record = _geometry_file(parameters)
+        if record is None:
+            return self.poni(shape, parameters)
+        if setting(parameters, "poni", b""):
+            raise UsageError("the parameters 'poni' and 'geometry' both say where pixels are; leave one empty")
+        return self._panels(record, shape)
+
+    def _panels(self, record: CrystfelGeometry, shape: tuple[int, int]) -> DetectorGeometry:
+        lengths = [panel.clen or record.clen for panel in record.panels]
+        elsewhere = any(length is None or isinstance(length.value, str) for length in lengths)
+        no_wavelength = record.beam is None or isinstance(record.beam.value, str)
+        return detector_geometry(
+            record,
+            camera_length_m=self.header.distance_m if elsewhere else None,
+            wavelength_angstrom=self.header.wavelength_angstrom if no_wavelength else None,
+            frame_shape=shape,
+        )
+
     def mask(self, frame: Frame, parameters: Values | None) -> npt.NDArray[np.bool_]:
-        """Return the mask for frames like this: the header's and the user's.
+        """Return the mask for frames like this: the header's, the user's, and that of the parameter ``geometry``.
 
         Where the header has none, pixels of ``frame`` that have one of the two greatest values of an unsigned type, or
         -1 or -2, are excluded: detectors mark gaps and bad pixels so.
@@ -132,5 +172,18 @@ class DetectorStream:
             mask = combine_masks(np.zeros(frame.shape, np.bool_), self.header.mask)
         else:
             mask = mask_values(frame, (-1, -2))
+        record, shape = _geometry_file(parameters), (frame.shape[0], frame.shape[1])
+        if record is not None:
+            mask = combine_masks(mask, constant_mask(record, self._panels(record, shape)))
         path = setting(parameters, "mask", "")
-        return combine_masks(mask, read_mask(path, shape=(frame.shape[0], frame.shape[1]))) if path else mask
+        return combine_masks(mask, read_mask(path, shape=shape)) if path else mask
+
+
+def _geometry_file(parameters: Values | None) -> CrystfelGeometry | None:
+    content = setting(parameters, "geometry", b"")
+    if not content:
+        return None
+    try:
+        return parse_geometry(content.decode())
+    except UnicodeDecodeError:
+        raise DecodeError("not text", where="parameter 'geometry'") from None

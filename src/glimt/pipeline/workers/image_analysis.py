@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from glimt.kernels.image_quality import ImageQuality, ImageQualityAnalyzer
+from glimt.kernels.panel_spots import PanelSpotFinder, StrongOptions
 from glimt.kernels.spot_filters import SpotFilter
 from glimt.kernels.spots import SpotFinder, SpotTable
 from glimt.model.detector_geometry import DetectorGeometry
-from glimt.model.errors import UsageError
 from glimt.model.geometry import Poni
 from glimt.model.sensor_absorption import absorption_per_mm
 from glimt.pipeline.workers.spot_options import SpotOptions
@@ -20,23 +21,31 @@ HC_EV_METER = 1.239841984332002e-06
 
 
 def geometry_of(
-    poni: Poni, *, sensor_thickness_m: float | None = None, sensor_material: str | None = None
+    poni: Poni | DetectorGeometry, *, sensor_thickness_m: float | None = None, sensor_material: str | None = None
 ) -> DetectorGeometry:
-    """Return the geometry of a flat detector; with a known sensor, positions can be corrected for parallax.
+    """Return the geometry of a detector; with a known sensor, positions can be corrected for parallax.
 
     Raises
     ------
     UsageError
         There is no wavelength or no shape.
     """
-    energy = HC_EV_METER / poni.wavelength if poni.wavelength else None
+    if isinstance(poni, DetectorGeometry):
+        wavelength: float | None = poni.wavelength_angstrom * 1e-10
+    else:
+        wavelength = poni.wavelength
+    energy = HC_EV_METER / wavelength if wavelength else None
     absorption = absorption_per_mm(sensor_material, energy)
     known = absorption > 0 and sensor_thickness_m is not None
-    return DetectorGeometry.from_poni(
-        poni,
-        sensor_thickness_mm=1e3 * sensor_thickness_m if known and sensor_thickness_m is not None else 0.0,
-        absorption_per_mm=absorption if known else 0.0,
-    )
+    thickness_mm = 1e3 * sensor_thickness_m if known and sensor_thickness_m is not None else 0.0
+    if isinstance(poni, Poni):
+        return DetectorGeometry.from_poni(
+            poni, sensor_thickness_mm=thickness_mm, absorption_per_mm=absorption if known else 0.0
+        )
+    if not known:
+        return poni
+    panels = [replace(panel, sensor_thickness_mm=thickness_mm, absorption_per_mm=absorption) for panel in poni.panels]
+    return replace(poni, panels=panels)
 
 
 class ImageAnalyzer:
@@ -45,7 +54,7 @@ class ImageAnalyzer:
     Parameters
     ----------
     geometry : DetectorGeometry
-        Of one panel.
+        Of one panel, or of several that are placed in one array. Spots are found panel by panel.
     options : SpotOptions, optional
         What a spot is; by default as DIALS has it.
     mask : array_like, optional
@@ -57,7 +66,7 @@ class ImageAnalyzer:
     Raises
     ------
     UsageError
-        Options that make no sense, a mask of another shape, or several panels.
+        Options that make no sense, a mask of another shape, or several panels without placements.
     """
 
     def __init__(
@@ -68,14 +77,10 @@ class ImageAnalyzer:
         mask: npt.ArrayLike | None = None,
         saturation_value: float | None = None,
     ) -> None:
-        if len(geometry.panels) != 1:
-            raise UsageError(
-                f"the detector has {len(geometry.panels)} panels; frames of one flat panel can be analyzed"
-            )
-        self.shape = geometry.panels[0].shape
+        self.shape, self._placements = geometry.layout()
         self._options = SpotOptions() if options is None else options
         self._mask, self._saturation = mask, saturation_value
-        self._finders: dict[str, SpotFinder] = {}
+        self._finders: dict[str, SpotFinder | PanelSpotFinder] = {}
         self._quality = ImageQualityAnalyzer(
             geometry,
             parallax=not self._options.disable_parallax_correction,
@@ -86,7 +91,12 @@ class ImageAnalyzer:
         )
 
     def find_spots(self, frame: npt.ArrayLike) -> SpotTable:
-        """Return the spots of a frame (slow, fast); none for one that is masked as a whole.
+        """Return the spots of a frame; none for one that is masked as a whole.
+
+        Parameters
+        ----------
+        frame : array_like
+            (slow, fast), or (module, slow, fast) whose modules the geometry has below each other.
 
         Raises
         ------
@@ -94,6 +104,8 @@ class ImageAnalyzer:
             Another shape, not numbers, or too many strong pixels.
         """
         pixels = np.asarray(frame)
+        if pixels.ndim == 3 and (pixels.shape[0] * pixels.shape[1], pixels.shape[2]) == self.shape:
+            pixels = pixels.reshape(self.shape)
         finder = self._finders.get(pixels.dtype.str)
         if finder is None:
             finder = self._finders[pixels.dtype.str] = self._make_finder(pixels.dtype)
@@ -103,25 +115,35 @@ class ImageAnalyzer:
         """Return the statistics of a frame (slow, fast); see `find_spots` for what can be wrong with it."""
         return self._quality.analyze(self.find_spots(frame).rows)
 
-    def _make_finder(self, dtype: np.dtype[Any]) -> SpotFinder:
+    def _make_finder(self, dtype: np.dtype[Any]) -> SpotFinder | PanelSpotFinder:
         options = self._options
-        return SpotFinder(
-            self.shape,
+        strong = StrongOptions(
             threshold=options.algorithm,
             kernel_size=options.kernel_size,
             sigma_background=options.sigma_background,
             sigma_strong=options.sigma_strong,
             min_local=options.min_local,
             global_threshold=options.global_threshold,
+            trusted_range=trusted_range(dtype, self._saturation),
+        )
+        kept = SpotFilter(
+            min_spot_size=options.min_spot_size,
+            max_spot_size=options.max_spot_size,
+            max_separation=options.max_separation,
+        )
+        most = options.max_strong_pixel_fraction
+        if self._placements[0].shape == self.shape:
+            return SpotFinder(
+                self.shape, gain=options.gain, mask=self._mask, max_strong_fraction=most, filter=kept, **strong
+            )
+        return PanelSpotFinder(
+            self.shape,
+            self._placements,
             gain=options.gain,
             mask=self._mask,
-            trusted_range=trusted_range(dtype, self._saturation),
-            max_strong_fraction=options.max_strong_pixel_fraction,
-            filter=SpotFilter(
-                min_spot_size=options.min_spot_size,
-                max_spot_size=options.max_spot_size,
-                max_separation=options.max_separation,
-            ),
+            max_strong_fraction=most,
+            filter=kept,
+            **strong,
         )
 
 

@@ -7,7 +7,14 @@ from typing import Any
 
 from glimt.model.event import EventData
 from glimt.model.parameters import Parameter, StrParameter
-from glimt.pipeline.workers.detector_stream import DetectorStream, Frame, Values, setting, stream_parameters
+from glimt.pipeline.workers.detector_stream import (
+    DetectorStream,
+    Frame,
+    Values,
+    geometry_parameter,
+    setting,
+    stream_parameters,
+)
 from glimt.pipeline.workers.image_analysis import ImageAnalyzer, geometry_of
 from glimt.pipeline.workers.made_for import MadeFor
 from glimt.pipeline.workers.spot_options import parse_spot_options
@@ -28,6 +35,7 @@ class PerImageAnalysisWorker:
         """Return the parameters."""
         return [
             *stream_parameters(),
+            geometry_parameter(),
             StrParameter(name="spots", description="what a spot is, as DIALS writes it: sigma_strong=3 d_max=40"),
         ]
 
@@ -48,7 +56,7 @@ class PerImageAnalysisWorker:
 def _make(stream: DetectorStream, frame: Frame, parameters: Values | None) -> ImageAnalyzer:
     header = stream.header
     geometry = geometry_of(
-        stream.poni((frame.shape[0], frame.shape[1]), parameters),
+        stream.geometry((frame.shape[0], frame.shape[1]), parameters),
         sensor_thickness_m=header.sensor_thickness_m,
         sensor_material=header.sensor_material,
     )

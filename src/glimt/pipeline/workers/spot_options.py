@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, cast
 
-from glimt.kernels.strong_pixels import Threshold
+from glimt.kernels.strong_pixels import GlobalThreshold, Threshold
 from glimt.model.errors import UsageError
 
 
@@ -25,8 +25,8 @@ class SpotOptions:
         Standard deviations, of variance over mean and of a pixel above the mean.
     min_local : int
         Fewest pixels of a neighborhood.
-    global_threshold : float
-        Strong pixels are greater [counts].
+    global_threshold : float or str
+        Strong pixels are greater [counts]; ``"auto"`` chooses it for each frame.
     gain : float or None
         Counts per photon.
     min_spot_size, max_spot_size : int
@@ -50,7 +50,7 @@ class SpotOptions:
     sigma_background: float = 6.0
     sigma_strong: float = 3.0
     min_local: int = 2
-    global_threshold: float = 0.0
+    global_threshold: GlobalThreshold = 0.0
     gain: float | None = None
     min_spot_size: int = 3
     max_spot_size: int = 1000
@@ -83,6 +83,10 @@ def _pair(text: str) -> tuple[int, int]:
     return slow, fast
 
 
+def _global_threshold(text: str) -> GlobalThreshold:
+    return "auto" if text.lower() == "auto" else float(text)
+
+
 def _optional(text: str) -> float | None:
     return None if text.lower() == "none" else float(text)
 
@@ -98,7 +102,7 @@ _READERS: MappingProxyType[str, _Reader] = MappingProxyType(
         f"{_DISPERSION}.sigma_background": ("sigma_background", float, _NUMBER),
         f"{_DISPERSION}.sigma_strong": ("sigma_strong", float, _NUMBER),
         f"{_DISPERSION}.min_local": ("min_local", int, _WHOLE),
-        f"{_DISPERSION}.global_threshold": ("global_threshold", float, _NUMBER),
+        f"{_DISPERSION}.global_threshold": ("global_threshold", _global_threshold, f"{_NUMBER} or Auto"),
         f"{_DISPERSION}.gain": ("gain", _optional, f"{_NUMBER} or None"),
         f"{_FILTER}.min_spot_size": ("min_spot_size", int, _WHOLE),
         f"{_FILTER}.max_spot_size": ("max_spot_size", int, _WHOLE),
