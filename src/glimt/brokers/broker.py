@@ -73,8 +73,9 @@ class Delivery:
     token : object
         The broker's own.
     is_identified : bool
-        False if the sender gave no identity, as Zocalo's do not: ``message_id`` is then made of the content, and another
-        message that says the same has the same one. It is good for logs, not to know a message that comes again.
+        False if the sender gave no identity, as Zocalo's do not: ``message_id`` is then made of the content, and
+        another message that says the same has the same one. It is good for logs, not to know a message that comes
+        again.
     """
 
     body: bytes

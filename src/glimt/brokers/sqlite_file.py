@@ -88,9 +88,8 @@ class SqliteFile:
             try:
                 make_private_file(path)
             except FileNotFoundError:
-                raise BrokerError(
-                    f"{path}: the broker's file cannot be made: there is no folder {path.parent}; `glimt serve` makes it"
-                ) from None
+                what = f"the broker's file cannot be made: there is no folder {path.parent}; `glimt serve` makes it"
+                raise BrokerError(f"{path}: {what}") from None
             except OSError as error:
                 raise BrokerError(f"{path}: the broker's file cannot be made: {error.strerror}") from None
             self.connection = sqlite3.connect(path, isolation_level=None, timeout=0.0, check_same_thread=False)
