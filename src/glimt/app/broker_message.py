@@ -36,9 +36,16 @@ def shown_message(delivery: Delivery, *, full: bool = False) -> dict[str, Any]:
 
 
 def recipe_id(body: bytes) -> str:
-    """Return the identity of the run of the recipe; empty for what is no recipe's message."""
+    """Return the identity of the run of the recipe, also of one that was only asked for; empty for other messages."""
     envelope = read_envelope(body)
-    return "" if envelope is None else str(envelope.environment.get("ID", ""))
+    if envelope is not None:
+        return str(envelope.environment.get("ID", ""))
+    try:
+        request = read_json(body)
+    except ValueError:
+        return ""
+    parameters = request.get("parameters") if isinstance(request, dict) else None
+    return str(parameters.get("guid", "")) if isinstance(parameters, dict) else ""
 
 
 def read_envelope(body: bytes) -> Envelope | None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _MAX_SHOWN = 20
 _MAX_VALUE = 60
 _MAX_PATH = 200
+_PASSWORD = re.compile(r"//[^/@\s]*:[^/@\s]*@")
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 
 
@@ -70,7 +71,7 @@ def value_text(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        return f'"{_printable(value, _MAX_VALUE)}"'
+        return f'"{_printable(_PASSWORD.sub(r"//***@", value), _MAX_VALUE)}"'
     if isinstance(value, dict):
         return "a table"
     if isinstance(value, list):

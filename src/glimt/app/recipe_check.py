@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from glimt.app.service_registry import load_service, service_path
+from glimt.app.site import Site
 from glimt.brokers.layout import LAYOUT
 from glimt.model.errors import RecipeError, UsageError
 from glimt.model.recipe import Recipe
@@ -17,6 +20,15 @@ from glimt.services.service_outputs import CONTRACTS
 
 KNOWN_QUEUES = frozenset({*CONTRACTS, *(queue.name for queue in LAYOUT)})
 """Queues that a site has without being told."""
+
+
+def site_queues(site: Site) -> set[str]:
+    """Return the queues that a site has besides: those of services that its file names, and of its beamline."""
+    queues = {queue for plan in site.plans.values() for queue in plan.queues} | {f"xrc.{site.beamline}"}
+    for name in site.plans:
+        with contextlib.suppress(UsageError):  # a service that is not there has no queues; `serve` says so
+            queues.update(getattr(load_service(service_path(name)), "queues", ()))
+    return queues
 
 
 def recipe_path(name_or_path: str, folders: Sequence[Path] = ()) -> Path:

@@ -54,8 +54,13 @@ def configure(
 
 
 @broker.command()
-def status(url: BrokerOption = "", site: SiteOption = None, as_json: JsonOption = False) -> None:
-    """Show how full the queues are."""
+def status(
+    url: BrokerOption = "",
+    site: SiteOption = None,
+    as_json: JsonOption = False,
+    show_all: Annotated[bool, typer.Option("--all", help="Also queues that are empty and that nobody serves.")] = False,
+) -> None:
+    """Show how full the queues are: those with messages or receivers."""
     with _opened(url, site) as connection:
         states = connection.status()
     if as_json:
@@ -63,7 +68,10 @@ def status(url: BrokerOption = "", site: SiteOption = None, as_json: JsonOption 
     elif not states:
         print("there are no queues; glimt broker configure makes them")
     else:
-        Console(highlight=False).print(_status_table(states))
+        shown = [state for state in states if show_all or _is_in_use(state)]
+        Console(highlight=False).print(_status_table(shown))
+        if len(shown) < len(states):
+            print(f"and {len(states) - len(shown)} empty queues that nobody serves (--all shows them)")
 
 
 @broker.command()
@@ -205,6 +213,10 @@ def _opened(url: str, site: Path | None) -> Iterator[Broker]:
         yield connection
     finally:
         connection.close()
+
+
+def _is_in_use(state: QueueStatus) -> bool:
+    return bool(state.n_ready or state.n_delayed or state.n_unsettled or state.n_receivers)
 
 
 def _status_table(states: list[QueueStatus]) -> Table:

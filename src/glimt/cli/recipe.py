@@ -10,9 +10,11 @@ from typing import Annotated, Any
 
 import typer
 
-from glimt.app.recipe_check import KNOWN_QUEUES, open_recipe, problems_of_file, read_parameters
+from glimt.app.recipe_check import KNOWN_QUEUES, open_recipe, problems_of_file, read_parameters, site_queues
 from glimt.app.recipe_pictures import draw_mermaid, draw_tree
+from glimt.app.site_file import load_site
 from glimt.cli.recipe_run import run
+from glimt.cli.serve import SiteOption
 from glimt.services.recipe_files import list_recipes
 
 recipe = typer.Typer(
@@ -33,6 +35,7 @@ FolderOption = Annotated[
 @recipe.command("check")
 def check(
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Files, or names of recipes.")],
+    site: SiteOption = None,
     values: SetOption = None,
     parameters: ParametersOption = None,
     folders: FolderOption = None,
@@ -48,10 +51,12 @@ def check(
     something is; a warning alone is nothing wrong.
     """
     given = read_parameters(values or [], parameters)
-    known: Collection[str] | None = None if any_queue else {*KNOWN_QUEUES, *(queues or [])}
+    loaded = load_site(site)
+    folders = [*(folders or ()), *loaded.recipe_folders]
+    known: Collection[str] | None = None if any_queue else {*KNOWN_QUEUES, *site_queues(loaded), *(queues or [])}
     is_wrong = False
     for file in files:
-        problems = problems_of_file(file, folders=folders or (), parameters=given, known_queues=known)
+        problems = problems_of_file(file, folders=folders, parameters=given, known_queues=known)
         for problem in problems:
             is_wrong = is_wrong or problem.is_error
             mark = "" if problem.is_error else "warning: "
@@ -65,15 +70,17 @@ def check(
 @recipe.command("show")
 def show(
     name: Annotated[str, typer.Argument(metavar="[NAME]", help="A recipe or a file; without it, all names.")] = "",
+    site: SiteOption = None,
     values: SetOption = None,
     parameters: ParametersOption = None,
     folders: FolderOption = None,
 ) -> None:
     """Print a recipe as JSON, with parameters put in if there are any."""
+    places = [*(folders or ()), *load_site(site).recipe_folders]
     if not name:
-        _print("\n".join(list_recipes(folders or ())))
+        _print("\n".join(list_recipes(places)))
         return
-    found = open_recipe(name, folders or ())
+    found = open_recipe(name, places)
     given = read_parameters(values or [], parameters)
     if given is not None:
         found = found.substituted(given)
@@ -83,6 +90,7 @@ def show(
 @recipe.command("graph")
 def graph(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A recipe or a file.")],
+    site: SiteOption = None,
     mermaid: Annotated[bool, typer.Option("--mermaid", help="For Mermaid, as documentation and web pages draw it.")] = (
         False
     ),
@@ -90,7 +98,7 @@ def graph(
     folders: FolderOption = None,
 ) -> None:
     """Draw which step sends to which."""
-    found = open_recipe(name, folders or ())
+    found = open_recipe(name, [*(folders or ()), *load_site(site).recipe_folders])
     lines = draw_mermaid(found) if mermaid else draw_tree(found, is_ascii=is_ascii or not _speaks_unicode())
     _print("\n".join(lines))
 

@@ -74,8 +74,8 @@ class RecipeStep:
 
     @property
     def recipe_id(self) -> str:
-        """Identity of the run of the recipe, for logs; empty for plain messages."""
-        return str(self.environment.get("ID", ""))
+        """Identity of the run of the recipe, for logs; of a plain message, the ``guid`` that it asks for, or empty."""
+        return str(self.environment.get("ID") or ("" if self.recipe is not None else self.parameters.get("guid", "")))
 
     def read_parameters(self, record: type[_R]) -> _R:
         """Return the parameters as a record; texts become the numbers they stand for.

@@ -158,3 +158,19 @@ def test_names_of_services_lead_to_classes() -> None:
         load_service("no_such_module:C")
     with pytest.raises(UsageError, match="pathlib has no class Nothing"):
         load_service("pathlib:Nothing")
+
+
+def test_a_password_is_not_shown_where_a_table_was_meant(tmp_path: Path) -> None:
+    (tmp_path / "site.toml").write_text('broker = "amqp://glimt:secret@rabbit.example:5672/zocalo"\n')
+    with pytest.raises(UsageError, match=r"must be a table: \[broker\]") as error:
+        load_site(tmp_path / "site.toml")
+    assert "secret" not in str(error.value)
+
+
+def test_without_a_beamline_what_is_for_gda_goes_to_this_machine(tmp_path: Path) -> None:
+    (tmp_path / "site.toml").write_text("[services.notify_gda]\nport = 9000\n")
+    site = load_site(tmp_path / "site.toml")
+    assert site.beamline == "local"
+    assert site.plan_of("notify_gda").configuration == {"host": "127.0.0.1", "port": 9000}
+    (tmp_path / "site.toml").write_text('[beamline]\nname = "i03"\n')
+    assert load_site(tmp_path / "site.toml").plan_of("notify_gda").configuration == {}

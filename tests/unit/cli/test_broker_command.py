@@ -99,7 +99,7 @@ def test_the_broker_may_be_named_by_the_sites_file(
 ) -> None:
     site = tmp_path / "site.toml"
     site.write_text(f'[broker]\nurl = "{url}"\n')
-    run("status", "--site", site)
+    run("status", "--all", "--site", site)
     assert "work" in capsys.readouterr().out
 
 
@@ -260,3 +260,11 @@ def test_a_wrong_url_does_not_show_its_password() -> None:
     with pytest.raises(UsageError) as failure:
         open_broker("amqq://user:secret@host/")
     assert "secret" not in str(failure.value)
+
+
+def test_a_request_that_was_rejected_is_found_by_the_identity_it_asked_for() -> None:
+    from glimt.app.broker_message import recipe_id
+
+    assert recipe_id(b'{"recipes": ["x"], "parameters": {"guid": "my-run"}}') == "my-run"
+    assert recipe_id(b'{"parameters": [1]}') == ""
+    assert recipe_id(b"nonsense") == ""
