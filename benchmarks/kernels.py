@@ -77,6 +77,11 @@ print(time.perf_counter() - began, time.process_time())
 """
 
 
+def _most(case: Case, ms: float) -> Bar:
+    """Return a limit of time, which is wanted of detectors of the usual size alone."""
+    return Bar(most_ms=ms) if case.shape == CASES[0].shape else Bar()
+
+
 def run_case(case: Case, arguments: argparse.Namespace) -> None:
     """Print the table of one kind of frame."""
     print(f"\n{case.title}; load average {os.getloadavg()[0]:.1f}\n")
@@ -113,7 +118,7 @@ def run_case(case: Case, arguments: argparse.Namespace) -> None:
 
         # Always comes right after the search, which leaves its pixels in the cache; a peer's turn would take them away.
         named, search = f"components, centroids of {pixels.size} strong pixels", partial(finder.find, frame)
-        beside("dials_components", arguments.dials, named, components, Bar(most_ms=0.1), search)
+        beside("dials_components", arguments.dials, named, components, _most(case, 0.1), search)
         radius = flat_radius_map(case.shape, (case.shape[0] / 2, case.shape[1] / 2), truncated=True)
         peaks = Peakfinder8(radius, Peakfinder8Parameters(**PEAKS), mask=mask)
         beside("om", arguments.om, "peakfinder8", partial(peaks.find, frame), Bar(12))
@@ -127,7 +132,7 @@ def run_case(case: Case, arguments: argparse.Namespace) -> None:
                 return analyzer.analyze(out)
 
             named = f"compressed frame to nine statistics, {algorithm}"
-            compare(named, analyze, None, arguments.rounds, Bar(most_ms=12.5))
+            compare(named, analyze, None, arguments.rounds, _most(case, 12.5))
 
 
 def run_picture(arguments: argparse.Namespace) -> None:

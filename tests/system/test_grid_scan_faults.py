@@ -177,7 +177,7 @@ def main():
         site.wait_for(lambda: site.n_indicators(dcid) > 150, "the middle of the scan")
         fill(disk / "ballast")
         site.wait_for(lambda: "full" in site.log.partition("best image")[2], "a word about the disk")
-        time.sleep(8.0)
+        time.sleep(10.0)
         # Room that SQLite has already in its files is used up by and by.
         fill(disk / "ballast2")
         n_before = site.n_indicators(dcid)

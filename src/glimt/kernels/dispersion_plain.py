@@ -16,15 +16,15 @@ from glimt.kernels.dispersion_rule import BIG_COUNT, DispersionRule
 Array = npt.NDArray[Any]
 
 
-def neighborhood_sum(values: Array, slow: int, fast: int) -> Array:
-    """Return the sum over (2 slow + 1) x (2 fast + 1) pixels around each, fewer at the edges; (slow, fast), float64."""
+def neighborhood_sum(values: Array, slow: int, fast: int, *, dtype: npt.DTypeLike = np.float64) -> Array:
+    """Return the sum over (2 slow + 1) x (2 fast + 1) pixels around each, fewer at the edges; (slow, fast)."""
     n_slow, n_fast = values.shape
-    padded = np.zeros((n_slow + 2 * slow, n_fast + 2 * fast))
+    padded = np.zeros((n_slow + 2 * slow, n_fast + 2 * fast), dtype)
     padded[slow : slow + n_slow, fast : fast + n_fast] = values
-    columns = np.zeros((n_slow, n_fast + 2 * fast))
+    columns = np.zeros((n_slow, n_fast + 2 * fast), dtype)
     for j in range(2 * slow + 1):
         columns += padded[j : j + n_slow]
-    total = np.zeros((n_slow, n_fast))
+    total = np.zeros((n_slow, n_fast), dtype)
     for i in range(2 * fast + 1):
         total += columns[:, i : i + n_fast]
     return total

@@ -177,7 +177,7 @@ class _CompiledSearch:
 
         self._mask, self._gain, self._rule, self._extended = mask, gain, rule, extended
         self._starts, self._runs = _runs(mask)
-        counts = neighborhood_sum(~mask, rule.kernel_slow, rule.kernel_fast).astype(np.uint16)
+        counts = neighborhood_sum(~mask, rule.kernel_slow, rule.kernel_fast, dtype=np.uint16)
         counts[mask] = 0
         self._counts, self._pristine = counts.copy(), counts
         least_gain = float(gain.min())

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import threading
+
 import numpy as np
 
 from glimt.codecs.cbf import decode_cbf, encode_cbf
@@ -16,6 +19,9 @@ DTYPES = ("int32", "uint16", "uint32")
 """CBF files; HDF5 files, of which 32-bit images are narrowed when they are decoded; those that cannot be."""
 
 _SIDE = 128
+_SILENCE_S = 2.0
+
+log = logging.getLogger(__name__)
 
 
 def warm_kernels(spots: SpotOptions) -> None:
@@ -23,6 +29,16 @@ def warm_kernels(spots: SpotOptions) -> None:
 
     Numba keeps what it compiles on disk, so this takes some ten seconds once on a machine, and a fraction of one later.
     """
+    told = threading.Timer(_SILENCE_S, log.info, ["compiling kernels, once on this machine: some twenty seconds"])
+    told.daemon = True
+    told.start()
+    try:
+        _analyze_all(spots)
+    finally:
+        told.cancel()
+
+
+def _analyze_all(spots: SpotOptions) -> None:
     pixels = np.full((_SIDE, _SIDE), 2, np.int32)
     pixels[::3] += 1
     for k in range(64):  # enough spots that a limit of resolution is looked for
