@@ -25,6 +25,7 @@ def step_for(
     message_id: str = "message-1",
     n_deliveries: int = 1,
     headers: Mapping[str, Any] | None = None,
+    is_identified: bool = True,
 ) -> RecipeStep:
     """Return a message for step 1 of a recipe, as the runner makes it from a delivery.
 
@@ -42,7 +43,8 @@ def step_for(
         "recipe-path": [],
         "recipe-pointer": STEP,
     }
-    delivery = _delivery(message, queue, message_id, n_deliveries, {RECIPE_HEADER: True, **(headers or {})})
+    kept = {RECIPE_HEADER: True, **(headers or {})}
+    delivery = _delivery(message, queue, message_id, n_deliveries, kept, is_identified)
     envelope = Envelope.decode(delivery.body)
     return RecipeStep(delivery, envelope, envelope.payload)
 
@@ -54,9 +56,10 @@ def plain_step(
     message_id: str = "message-1",
     n_deliveries: int = 1,
     headers: Mapping[str, Any] | None = None,
+    is_identified: bool = True,
 ) -> RecipeStep:
     """Return a message that belongs to no recipe, for services with ``accepts_plain``."""
-    delivery = _delivery(payload, queue, message_id, n_deliveries, headers or {})
+    delivery = _delivery(payload, queue, message_id, n_deliveries, headers or {}, is_identified)
     return RecipeStep(delivery, None, json.loads(delivery.body))
 
 
@@ -72,7 +75,9 @@ def sent(step: RecipeStep) -> list[tuple[int | None, Any]]:
     return found
 
 
-def _delivery(message: Any, queue: str, message_id: str, n_deliveries: int, headers: Mapping[str, Any]) -> Delivery:
+def _delivery(
+    message: Any, queue: str, message_id: str, n_deliveries: int, headers: Mapping[str, Any], is_identified: bool
+) -> Delivery:
     return Delivery(
         body=json.dumps(message).encode(),
         queue=queue,
@@ -82,6 +87,7 @@ def _delivery(message: Any, queue: str, message_id: str, n_deliveries: int, head
         n_deliveries=n_deliveries,
         priority=0,
         token=None,
+        is_identified=is_identified,
     )
 
 

@@ -10,17 +10,24 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import nullcontext, suppress
+from typing import Any
 
 import pytest
 from pika import spec
 
 from glimt.brokers.amqp import AmqpBroker
-from glimt.brokers.broker import ORIGIN, REASON, Delivery, Outgoing, QueueSpec
-from glimt.model.errors import BrokerError, LostDeliveryError, UnknownQueueError
+from glimt.brokers.amqp_connection import AmqpConnectionError
+from glimt.brokers.amqp_frames import HEADER, Properties, frame, publish_frames
+from glimt.brokers.amqp_link import SENDING, Publication
+from glimt.brokers.amqp_messages import RAW_PROPERTIES
+from glimt.brokers.broker import MAX_DELIVERIES, ORIGIN, REASON, Delivery, Outgoing, QueueSpec
+from glimt.model.errors import BrokerError, BrokerRefusedError, LostDeliveryError, UnknownQueueError, UsageError
 from rabbitmq_server import RabbitServer, rabbitmq, running_rabbitmq, why_no_rabbitmq  # noqa: F401  a fixture
 
 _number = itertools.count()
 N_MESSAGES = 1500
+N_AT_ONCE = 5
 _PASSES_ON = """
 import sys
 from glimt.brokers.amqp import AmqpBroker
@@ -135,10 +142,10 @@ def test_no_message_is_lost_when_the_server_goes_in_mid_run(mortal: RabbitServer
     assert set(counts) == {f"m{i}" for i in range(N_MESSAGES)}
     # What was being settled when the server went may come twice, with the same identity; nothing else may.
     n_lost = sum(passer.n_lost for passer in passers)
-    assert counts.total() - N_MESSAGES <= n_lost <= 2 * 2 * 5
+    assert counts.total() - N_MESSAGES <= n_lost <= 2 * 2 * N_AT_ONCE
 
 
-def test_a_receiver_that_is_killed_at_any_moment_loses_and_doubles_nothing(broker: AmqpBroker, place: str) -> None:
+def test_a_receiver_that_is_killed_at_any_moment_loses_nothing(broker: AmqpBroker, place: str) -> None:
     moments, n = random.Random(1), 5000
     fill(broker, n)
     for _ in range(5):
@@ -151,11 +158,13 @@ def test_a_receiver_that_is_killed_at_any_moment_loses_and_doubles_nothing(broke
             process.kill()
             process.wait()
             process.stdout.close()
-    passed_on = {delivery.message_id for delivery in emptied(broker, "other")}
+    passed_on = Counter(delivery.message_id for delivery in emptied(broker, "other"))
     assert 0 < len(passed_on) < n
-    rest = [delivery.message_id for delivery in emptied(broker, "work", "dlq.work")]
-    assert len(rest) == len(set(rest)) == n - len(passed_on)
-    assert not passed_on & set(rest)
+    rest = Counter(delivery.message_id for delivery in emptied(broker, "work", "dlq.work"))
+    assert set(passed_on) | set(rest) == {f"m{i}" for i in range(n)}
+    # What was sent when the receiver died was not acknowledged yet: it may come again, with the same identity.
+    assert passed_on.total() + rest.total() - n <= 5 * N_AT_ONCE
+    assert set(rest.values()) == {1}
 
 
 def test_sending_waits_for_a_server_that_comes_back(mortal: RabbitServer) -> None:
@@ -253,6 +262,178 @@ def test_a_receiver_that_works_for_long_keeps_its_messages(place: str, broker: A
     slow.settle(taken, [Outgoing(b"done", queue="other")])
     assert [delivery.body for delivery in emptied(broker, "other")] == [b"done"]
     slow.close()
+
+
+def make_full(broker: AmqpBroker, kind: str) -> None:
+    """Make a queue that takes one message and refuses the next ones, and fill it."""
+    arguments = {"x-max-length": 1, "x-overflow": "reject-publish", "x-queue-type": kind}
+    with broker._using() as link:
+        made = spec.Queue.Declare(queue="full", durable=True, arguments=arguments)
+        link.connection.call(2, made, spec.Queue.DeclareOk)
+    for _ in range(10):  # a quorum queue takes some more than it should
+        with suppress(BrokerRefusedError):
+            broker.send([Outgoing(b"x", queue="full")])
+        time.sleep(0.02)
+    with pytest.raises(BrokerRefusedError, match="'full'"):
+        broker.send([Outgoing(b"x", queue="full")])
+
+
+@pytest.mark.parametrize("kind", ["classic", "quorum"])
+def test_a_full_queue_loses_neither_the_input_nor_the_answer(broker: AmqpBroker, kind: str) -> None:
+    make_full(broker, kind)
+    broker.subscribe("work")
+    broker.send([Outgoing(b"input", queue="work")])
+    taken = take(broker, 1)
+    with pytest.raises(BrokerRefusedError, match="'full'"):
+        broker.settle(taken, [Outgoing(b"answer", queue="full")])
+    broker.refuse(taken[0], "full", retry_after_s=0.0)  # it is still this connection's
+    again = take(broker, 1)
+    assert (again[0].body, again[0].n_deliveries) == (b"input", 2)
+    broker.purge("full")
+    broker.settle(again, [Outgoing(b"answer", queue="full")])
+    assert [delivery.body for delivery in broker.peek("full")] == [b"answer"]
+
+
+def test_what_is_refused_is_sent_once(broker: AmqpBroker) -> None:
+    make_full(broker, "classic")
+    with pytest.raises(BrokerRefusedError):
+        broker.send([Outgoing(b"good", queue="other"), Outgoing(b"bad", queue="full")])
+    assert [delivery.body for delivery in emptied(broker, "other")] == [b"good"]
+
+
+def test_a_message_has_one_identity_however_often_it_is_sent(
+    broker: AmqpBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish, calls = AmqpBroker._publish, itertools.count()
+
+    def fails_once(self: AmqpBroker, *given: Any, **options: Any) -> None:
+        publish(self, *given, **options)
+        if next(calls) == 0:
+            raise AmqpConnectionError("the answer was lost")
+
+    monkeypatch.setattr(AmqpBroker, "_publish", fails_once)
+    broker.send([Outgoing(b"x", queue="other")])
+    found = emptied(broker, "other")
+    assert len(found) == 2
+    assert found[0].message_id == found[1].message_id
+
+
+def test_reserved_names_are_refused_and_what_was_received_stays(broker: AmqpBroker) -> None:
+    broker.send([Outgoing(b"x", queue="work")])
+    broker.subscribe("work")
+    taken = take(broker, 1)
+    with pytest.raises(BrokerRefusedError, match="403"):
+        broker.settle(taken, [Outgoing(b"y", topic="amq.mine")])
+    with pytest.raises(BrokerRefusedError, match="403"):
+        broker.send([Outgoing(b"y", topic="amq.mine")])
+    with pytest.raises(UsageError, match="exchange: name has 300 bytes"):
+        broker.settle(taken, [Outgoing(b"y", queue="other", exchange="e" * 300)])
+    broker.settle(taken)
+
+
+def test_an_exchange_that_went_is_refused_and_what_was_received_stays(broker: AmqpBroker) -> None:
+    broker.declare([], exchanges=["brief"])
+    broker.send([Outgoing(b"x", queue="work")])
+    broker.subscribe("work")
+    taken = take(broker, 1)
+    with broker._using() as link:
+        assert link.names.has_exchange("brief")
+        link.connection.call(2, spec.Exchange.Delete(exchange="brief"), spec.Exchange.DeleteOk)
+    answer = Outgoing(b"y", queue="key", exchange="brief")
+    with pytest.raises(BrokerRefusedError, match="404"):
+        broker.settle(taken, [answer])
+    with pytest.raises(UnknownQueueError, match="no exchange 'brief'"):
+        broker.settle(taken, [answer])
+    broker.settle(taken, [Outgoing(b"z", queue="other")])
+    assert [delivery.body for delivery in emptied(broker, "other")] == [b"z"]
+
+
+def nested(depth: int) -> bytes:
+    data = b"\1kI\0\0\0\1"
+    for _ in range(depth):
+        data = b"\1kF" + len(data).to_bytes(4, "big") + data
+    return data
+
+
+HOSTILE = {
+    "nested": nested(1500),
+    "unknown type": b"\1k?",
+    "cut": b"\1kS\x7f\0\0\0",
+}
+ODD = {"late": b"\1kT" + (2**62).to_bytes(8, "big"), "no UTF-8": b"\2k\xffS\0\0\0\2\xff\xfe"}
+
+
+def send_raw(broker: AmqpBroker, queue: str, table: bytes, body: bytes) -> None:
+    properties = (0x2000).to_bytes(2, "big") + len(table).to_bytes(4, "big") + table
+    with broker._using() as link:
+        frames = list(publish_frames(SENDING, "", queue, Properties(), body, frame_max=1 << 17))
+        frames[1] = frame(HEADER, SENDING, (60 << 16).to_bytes(4, "big") + len(body).to_bytes(8, "big") + properties)
+        assert not link.publish([Publication(queue, frames)])
+
+
+def test_headers_that_cannot_be_read_spoil_no_other_message(broker: AmqpBroker) -> None:
+    for name, table in (HOSTILE | ODD).items():
+        with suppress(BrokerError) if name in HOSTILE else nullcontext():  # the server reads some itself
+            send_raw(broker, "work", table, name.encode())
+    broker.send([Outgoing(b"neighbor", queue="work")])
+    found = emptied(broker, "work")
+    assert {delivery.body for delivery in found} == {b"late", b"no UTF-8", b"neighbor"}
+    assert {delivery.n_deliveries for delivery in found} == {1}
+    assert {d.headers.get("k") for d in found} == {2**62, None}
+    dead = broker.peek("dlq.work")
+    assert b"nested" in {delivery.body for delivery in dead}
+    for delivery in dead:
+        assert "properties cannot be read" in str(delivery.headers[REASON])
+        assert delivery.headers[RAW_PROPERTIES]
+
+
+def test_messages_without_identity_say_so(broker: AmqpBroker) -> None:
+    send_raw(broker, "work", b"", b"theirs")
+    broker.send([Outgoing(b"ours", queue="work")])
+    broker.subscribe("work", prefetch=5)
+    first = take(broker, 2)
+    assert {d.body: d.is_identified for d in first} == {b"theirs": False, b"ours": True}
+    for delivery in first:
+        broker.refuse(delivery, "again", retry_after_s=0.0)
+    second = take(broker, 2)
+    assert {(d.body, d.is_identified, d.message_id) for d in second} == {
+        (d.body, d.is_identified, d.message_id) for d in first
+    }
+
+
+def test_what_was_fetched_ahead_is_no_dead_letter_however_often_a_service_starts(place: str) -> None:
+    n, n_starts = 30, 9
+    for start in range(n_starts):
+        service = AmqpBroker(place)
+        if start == 0:
+            service.declare([QueueSpec("work")])
+            service.send([Outgoing(b"%d" % i, queue="work") for i in range(n)])
+        service.subscribe("work", prefetch=100)
+        service.settle(take(service, 1))
+        time.sleep(0.05)
+        service.close()
+    last = AmqpBroker(place)
+    assert len(emptied(last, "work")) == n - n_starts
+    assert last.peek("dlq.work") == []
+    last.close()
+
+
+def test_a_message_that_ends_its_receivers_takes_no_neighbors_along(place: str) -> None:
+    broker = AmqpBroker(place)
+    broker.declare([QueueSpec("work")])
+    broker.send([Outgoing(b"%d" % i, queue="work") for i in range(10)])
+    for _ in range(MAX_DELIVERIES):
+        victim = AmqpBroker(place)
+        victim.subscribe("work", prefetch=100)
+        while take(victim, 1)[0].body != b"0":
+            pass
+        assert victim._link is not None
+        victim._link.connection.close_socket()
+        victim._link = None
+        victim.close()
+    assert {d.body for d in emptied(broker, "work")} == {b"%d" % i for i in range(1, 10)}
+    assert [d.body for d in broker.peek("dlq.work")] == [b"0"]
+    broker.close()
 
 
 def test_looking_often_makes_no_dead_letters(broker: AmqpBroker) -> None:

@@ -13,7 +13,7 @@ import pymysql
 import pytest
 import sqlalchemy as sa
 
-from glimt.model.errors import ResultsDatabaseError, RetryMessageError
+from glimt.model.errors import RejectedMessageError, ResultsDatabaseError, RetryMessageError
 from glimt.stores.results_db import ResultsDatabase, prepare_results
 from glimt.stores.results_schema import table_names
 from ispyb_command_tests import PIA, IspybCommandTests
@@ -126,6 +126,29 @@ def test_lock_that_is_never_given_up_gives_the_message_back(rig: IspybRig, tmp_p
             impatient.service.handle(impatient.step("update_program_name", program_id=program, program="never"))
         other.rollback()
     impatient.close()
+
+
+def test_message_that_is_too_large_for_the_server_is_rejected_and_holds_up_no_other(
+    server: MariadbServer, rig: IspybRig, tmp_path: Path
+) -> None:
+    address = sa.make_url(rig.service.setup.results_url)
+    root = pymysql.connect(host=address.host, port=address.port or 0, user="root", database=address.database)
+    with root, root.cursor() as cursor:
+        cursor.execute("SELECT @@max_allowed_packet")
+        (before,) = cursor.fetchone() or ()
+        cursor.execute("SET GLOBAL max_allowed_packet = 65536")
+        other = IspybRig(rig.service.setup.results_url, (tmp_path,))
+        try:
+            quotes = {"severity": "INFO", "description": "'" * 65_000}  # two bytes each in a statement
+            began = time.monotonic()
+            with pytest.raises(RejectedMessageError, match="the database answers otherwise"):
+                other.service.handle(other.step("add_program_message", quotes, program_id=other.processing.program_id))
+            assert time.monotonic() - began < 60
+            other.run("add_program_message", {"severity": "INFO"}, program_id=other.processing.program_id)
+        finally:
+            cursor.execute(f"SET GLOBAL max_allowed_packet = {before}")
+            other.close()
+    assert other.count("AutoProcProgramMessage", autoProcProgramId=other.processing.program_id) == 1
 
 
 def test_tables_that_are_missing_are_named_with_what_to_do(server: MariadbServer) -> None:

@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from glimt.app.open_broker import open_broker
-from glimt.app.serve_process import UNUSABLE, ServiceTask, queue_specs, run_service
+from glimt.app.serve_process import ENDED_ITSELF, UNUSABLE, ServiceTask, queue_specs, run_service
 from glimt.app.serve_status import StatusThread
 from glimt.app.service_registry import SERVICES, load_service, service_path
 from glimt.app.site import Site
@@ -88,7 +88,10 @@ class ServedService:
         self._status = StatusOfService(self.task.name, title, class_name, host=host_id(process.pid))
 
     def take_end(self) -> str:
-        """Say how its process ended, empty if it runs; the next one is started after a pause."""
+        """Say how its process ended, empty if it runs; the next one is started after a pause.
+
+        One that ended well although nobody told it to is started again as well: a service's code called ``exit``.
+        """
         process = self._process
         if process is None or process.is_alive():
             return ""
@@ -96,9 +99,9 @@ class ServedService:
         code = process.exitcode
         process.close()
         self._process = None
-        if code in {0, UNUSABLE}:
+        if code in {ENDED_ITSELF, UNUSABLE} or (code == 0 and self.is_over):
             self.is_over = True
-            return "ended" if code == 0 else "cannot run as it is set up (see above) and is not started again"
+            return "cannot run as it is set up (see above) and is not started again" if code == UNUSABLE else "ended"
         lived_s = time.monotonic() - self._started_at
         self._n_rapid = 0 if lived_s > _WELL_AFTER_S else self._n_rapid + 1
         pause_s = min(_FIRST_BACK_OFF_S * 2.0 ** max(self._n_rapid - 1, 0), _LONGEST_BACK_OFF_S)

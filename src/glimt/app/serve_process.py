@@ -27,6 +27,8 @@ from glimt.services.service_activity import ServiceActivity, ServiceState
 
 UNUSABLE = 3
 """Exit code of a service that can never run as it is configured."""
+ENDED_ITSELF = 4
+"""Exit code of a plug-in service that asked to be ended, for good."""
 
 _GRACE_S = 10.0
 
@@ -85,8 +87,9 @@ def run_service(task: ServiceTask, cells: MutableSequence[float], folder: str) -
         activity.enter(ServiceState.ERROR)
         logging.getLogger("glimt").error("%s", error)
         sys.exit(UNUSABLE)
-    except BaseException:
-        activity.enter(ServiceState.ERROR)
+    except BaseException as error:
+        if not (isinstance(error, SystemExit) and error.code == ENDED_ITSELF):
+            activity.enter(ServiceState.ERROR)
         raise
 
 
@@ -162,6 +165,8 @@ def _serve_plugin(service_class: type[Any], task: ServiceTask, activity: Service
         runner.run()
     finally:
         broker.close()
+    if runner.has_ended_itself:
+        sys.exit(ENDED_ITSELF)
 
 
 def open_patiently(url: str, stop_pipe: int) -> Broker | None:

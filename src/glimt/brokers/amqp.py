@@ -1,4 +1,4 @@
-"""RabbitMQ as a broker: quorum queues, one transaction for acknowledgements and sends, delays without a plug-in."""
+"""RabbitMQ as a broker: quorum queues, nothing acknowledged before what was sent is safe, delays without a plug-in."""
 
 from __future__ import annotations
 
@@ -7,32 +7,35 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 from pika import spec
 
 from glimt.brokers.amqp_address import read_amqp_url
 from glimt.brokers.amqp_connection import AmqpChannelError, AmqpConnectionError, Incoming, Waker
 from glimt.brokers.amqp_frames import Properties, publish_frames
-from glimt.brokers.amqp_link import WORK, AmqpLink, Subscription
+from glimt.brokers.amqp_link import ANSWER_S, SENDING, WORK, AmqpLink, Publication, Subscription
 from glimt.brokers.amqp_messages import (
-    count_deliveries,
     dead_letter_of,
     delivery_of,
+    fresh_copy,
     has_expired,
-    peeked_copy,
+    has_failed_too_often,
+    is_worn,
     properties_of,
     repeated,
 )
 from glimt.brokers.amqp_status import queue_states
 from glimt.brokers.broker import MAX_DELIVERIES, Delivery, Outgoing, QueueSpec, QueueStatus
 from glimt.brokers.dead_letter import NEVER_SETTLED, is_dead_letter_queue
-from glimt.brokers.outgoing_check import check_outgoing, check_queues
-from glimt.model.errors import BrokerError, LostDeliveryError, UnknownQueueError
+from glimt.brokers.outgoing_check import check_name, check_outgoing, check_queues, new_message_id
+from glimt.model.errors import BrokerError, BrokerRefusedError, LostDeliveryError, UnknownQueueError
 
 _log = logging.getLogger(__name__)
 _PAUSES_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-_MOST_PEEKS = 2
-"""A message that was given back so often is sent again after a look, as one look more might make it a dead letter."""
+_NOT_ALLOWED = 403, 404
+_LAST_WORDS_S = 5.0
+_MOST_HOMES = 3
 UNROUTABLE = "unroutable"
 
 
@@ -41,7 +44,9 @@ class AmqpBroker:
 
     What is particular here: priorities count only where a site has made classic queues with ``x-max-priority``; a
     message whose expiration runs out in a queue with dead letters becomes one; a message for an exchange that no queue
-    takes goes to ``dlq.unroutable``. Delays are rounded up to two digits.
+    takes goes to ``dlq.unroutable``. Delays are rounded up to two digits. What is sent together is not all or none:
+    RabbitMQ takes each message by itself. If it does not take one (`BrokerRefusedError`), or the connection ends in
+    between, nothing is acknowledged, and others may be there already: what comes then comes with the same identity.
 
     Parameters
     ----------
@@ -68,7 +73,6 @@ class AmqpBroker:
         self._ending = threading.Event()
         self._subscriptions: dict[tuple[bool, str], Subscription] = {}
         self._specs: dict[str, QueueSpec] = {}
-        self._homeless: list[Incoming] = []
         self._n_attempts = 0
         self._link: AmqpLink | None = AmqpLink(self._address)
         self._keeper = threading.Thread(target=self._keep, name="AMQP heartbeats", daemon=True)
@@ -78,7 +82,7 @@ class AmqpBroker:
         self, queues: Sequence[QueueSpec], *, topics: Sequence[str] = (), exchanges: Sequence[str] = ()
     ) -> None:
         """Make what is not there yet; queues that are there stay as the site has made them."""
-        check_queues(queues, topics)
+        check_queues(queues, topics, exchanges)
         with self._using() as link:
             for exchange in exchanges:
                 link.names.declare_exchange(exchange)
@@ -106,6 +110,7 @@ class AmqpBroker:
         key = True, topic
         if key in self._subscriptions:
             return
+        check_name(topic, "topic")
         with self._using() as link:
             link.consume(subscription := Subscription(topic, is_topic=True))
             self._subscriptions[key] = subscription
@@ -149,18 +154,53 @@ class AmqpBroker:
             source = link.source_of(message)
             if source.is_topic:
                 link.acknowledge_broadcast(message)
-                found.append(delivery_of(message, "", source.name, None))
+                if message.properties.problem:
+                    _log.warning("a broadcast of %r is left out: %s", source.name, message.properties.problem)
+                else:
+                    found.append(delivery_of(message, "", source.name, None))
             elif has_expired(message):
-                link.commit([], {message.delivery_tag})
-            elif self._has_failed_too_often(message, source.name):
-                self._bury(link, message, source.name, NEVER_SETTLED)
+                link.acknowledge({message.delivery_tag})
+            elif reason := _hopeless(message, source.name):
+                self._bury_if_taken(link, message, source.name, reason)
             else:
+                if is_worn(message):
+                    self._spare(link)
                 link.unsettled.add(message.delivery_tag)
                 found.append(delivery_of(message, source.name, "", (link, message)))
         return found
 
-    def _has_failed_too_often(self, message: Incoming, queue: str) -> bool:
-        return not is_dead_letter_queue(queue) and count_deliveries(message) > MAX_DELIVERIES
+    def _bury_if_taken(self, link: AmqpLink, message: Incoming, queue: str, reason: str) -> None:
+        try:
+            self._bury(link, message, queue, reason)
+        except BrokerRefusedError as error:  # it stays with this connection
+            _log.error("a message of %r should be a dead letter (%s), but %s", queue, reason, error)
+
+    def _spare(self, link: AmqpLink, *, within_s: float = ANSWER_S) -> None:
+        """Send messages again that came back often and wait here only because they were fetched ahead.
+
+        Otherwise they would become dead letters with the one that ends its receivers, or because a service was
+        started often.
+        """
+        names = [link.source_of(message) for message in link.connection.incoming]
+        worn = [
+            (message, source.name)
+            for message, source in zip(link.connection.incoming, names, strict=True)
+            if not source.is_topic and is_worn(message) and not _hopeless(message, source.name)
+        ]
+        worn = [(message, name) for message, name in worn if not is_dead_letter_queue(name)]
+        try:
+            self._publish(link, [self._put_back(link, *each) for each in worn], within_s=within_s)
+        except BrokerRefusedError as error:
+            _log.warning("messages that were fetched ahead are not put back: %s", error)
+            return
+        tags = {message.delivery_tag for message, _ in worn}
+        rest = [m for m in link.connection.incoming if m.channel != WORK or m.delivery_tag not in tags]
+        link.connection.incoming.clear()
+        link.connection.incoming.extend(rest)
+        link.acknowledge(tags)
+
+    def _put_back(self, link: AmqpLink, message: Incoming, queue: str) -> Publication:
+        return self._publication(link, "", queue, fresh_copy(message), message.body)
 
     def wake(self) -> None:
         """Let a `receive` that waits in another thread return."""
@@ -168,13 +208,20 @@ class AmqpBroker:
             self._waker.wake()
 
     def send(self, messages: Sequence[Outgoing]) -> None:
-        """Send messages, all or none; while no node answers it is tried for the patience of the URL."""
+        """Send messages; while no node answers it is tried for the patience of the URL, with the same identities.
+
+        Raises
+        ------
+        BrokerRefusedError
+            RabbitMQ does not take one of them; others it may have taken.
+        """
         check_outgoing(messages)
+        messages = _identified(messages)
         deadline = time.monotonic() + self._address.patience_s
         while True:
             try:
                 with self._using() as link:
-                    self._commit(link, list(self._frames(link, messages)), set())
+                    self._publish(link, self._publications(link, messages))
             except AmqpConnectionError:
                 if self._ending.is_set() or time.monotonic() >= deadline:
                     raise
@@ -183,14 +230,21 @@ class AmqpBroker:
                 return
 
     def settle(self, done: Sequence[Delivery], messages: Sequence[Outgoing] = ()) -> None:
-        """Acknowledge deliveries and send messages in one transaction."""
+        """Send messages, and acknowledge deliveries once RabbitMQ has all of these.
+
+        Raises
+        ------
+        BrokerRefusedError
+            RabbitMQ does not take one of the messages. The deliveries are still this connection's.
+        """
         done = [delivery for delivery in done if not delivery.topic]
         if not done:
             self.send(messages)
             return
         check_outgoing(messages)
         with self._answering(done) as (link, tags):
-            self._commit(link, list(self._frames(link, messages)), tags)
+            self._publish(link, self._publications(link, _identified(messages)))
+            link.acknowledge(tags)
 
     def refuse(self, delivery: Delivery, reason: str, *, retry_after_s: float | None = None) -> None:
         """Give a message back: later, or to the dead letters."""
@@ -200,24 +254,25 @@ class AmqpBroker:
             message: Incoming = delivery.token[1]  # type: ignore[index]  # checked by _answering
             queue = delivery.queue
             if is_dead_letter_queue(queue):
-                link.commit([], tags, puts_back=True)
+                link.acknowledge(tags, puts_back=True)
             elif retry_after_s is None or delivery.n_deliveries >= MAX_DELIVERIES:
                 self._bury(link, message, queue, reason)
             else:
                 exchange = link.names.hold_back(retry_after_s, "") if retry_after_s > 0 else ""
                 properties = repeated(message, delivery.n_deliveries)
-                self._commit(link, self._publish(link, exchange, queue, properties, message.body), tags)
+                self._publish(link, [self._publication(link, exchange, queue, properties, message.body)])
+                link.acknowledge(tags)
 
     def _bury(self, link: AmqpLink, message: Incoming, queue: str, reason: str) -> None:
         spec_of = self._specs.get(queue)
         tags = {message.delivery_tag}
         if spec_of is not None and not spec_of.has_dead_letters:
             _log.warning("a message of %r is thrown away, the queue has no dead letters: %s", queue, reason)
-            self._commit(link, [], tags)
+            link.acknowledge(tags)
             return
         dead = link.names.declare_dead_letters(queue)
-        frames = self._publish(link, "", dead, dead_letter_of(message, queue, reason), message.body)
-        self._commit(link, frames, tags)
+        self._publish(link, [self._publication(link, "", dead, dead_letter_of(message, queue, reason), message.body)])
+        link.acknowledge(tags)
 
     def status(self) -> list[QueueStatus]:
         """Return the queues that are known here, or with the management plug-in all."""
@@ -250,15 +305,13 @@ class AmqpBroker:
 
     def _look(self, link: AmqpLink, queue: str, limit: int) -> list[Delivery]:
         taken = link.take_some(queue, limit)
-        worn = [m for m in taken if m.properties.headers.get("x-delivery-count", 0) >= _MOST_PEEKS]
+        worn = [message for message in taken if is_worn(message)]
         if is_dead_letter_queue(queue):
             worn = []  # nothing happens to a dead letter however often it is looked at
         tags = {message.delivery_tag for message in worn}
-        frames = [
-            part for message in worn for part in self._publish(link, "", queue, peeked_copy(message), message.body)
-        ]
-        link.commit([], {message.delivery_tag for message in taken} - tags, puts_back=True)
-        self._commit(link, frames, tags)
+        link.acknowledge({message.delivery_tag for message in taken} - tags, puts_back=True)
+        self._publish(link, [self._put_back(link, message, queue) for message in worn])
+        link.acknowledge(tags)
         return [delivery_of(message, queue, "", None) for message in taken]
 
     def purge(self, queue: str) -> int:
@@ -276,20 +329,32 @@ class AmqpBroker:
         self._waker.wake()
         with self._lock:
             if self._link is not None:
-                self._link.connection.close()
+                self._leave(self._link)
                 self._link = None
         if threading.current_thread() is not self._keeper:
             self._keeper.join(5.0)
         self._waker.close()
 
+    def _leave(self, link: AmqpLink) -> None:
+        try:
+            link.connection.read(0.0)
+            if any(map(is_worn, link.connection.incoming)):
+                link.end_consumers()
+                self._spare(link, within_s=_LAST_WORDS_S)
+        except BrokerError as error:
+            _log.warning("%s; messages that were fetched ahead are delivered again", error)
+        link.connection.close()
+
     # Sending
 
-    def _frames(self, link: AmqpLink, messages: Sequence[Outgoing]) -> Iterator[bytes]:
+    def _publications(self, link: AmqpLink, messages: Sequence[Outgoing]) -> list[Publication]:
+        found = []
         for message in messages:
             exchange, key = self._destination(link, message)
             if message.delay_s:
                 exchange = link.names.hold_back(message.delay_s, exchange)
-            yield from self._publish(link, exchange, key, properties_of(message), message.body)
+            found.append(self._publication(link, exchange, key, properties_of(message), message.body))
+        return found
 
     def _destination(self, link: AmqpLink, message: Outgoing) -> tuple[str, str]:
         """Return exchange and routing key, or raise `UnknownQueueError`."""
@@ -303,36 +368,30 @@ class AmqpBroker:
             raise UnknownQueueError(message.queue, where=str(self._address))
         return message.exchange, message.queue
 
-    def _publish(self, link: AmqpLink, exchange: str, key: str, properties: Properties, body: bytes) -> list[bytes]:
+    def _publication(self, link: AmqpLink, exchange: str, key: str, properties: Properties, body: bytes) -> Publication:
         frame_max = link.connection.frame_max
-        return list(publish_frames(WORK, exchange, key, properties, body, frame_max=frame_max))
+        frames = list(publish_frames(SENDING, exchange, key, properties, body, frame_max=frame_max))
+        return Publication(key or exchange, frames)
 
-    def _commit(self, link: AmqpLink, frames: list[bytes], tags: set[int]) -> None:
-        if not frames and not tags:
-            return
-        try:
-            link.commit(frames, tags)
-        finally:
-            self._homeless += link.connection.returned
-            link.connection.returned.clear()
-        if self._homeless:
-            self._house(link)
+    def _publish(self, link: AmqpLink, messages: list[Publication], *, within_s: float = ANSWER_S) -> None:
+        """Send messages; those that came back, because their queue went after it was looked for, are dead letters."""
+        for _ in range(_MOST_HOMES):
+            homeless = link.publish(messages, within_s=within_s)
+            if not homeless:
+                return
+            messages = [self._housed(link, message) for message in homeless]
+        raise BrokerRefusedError(f"{self._address}: no queue takes messages for {homeless[0].routing_key!r}")
 
-    def _house(self, link: AmqpLink) -> None:
-        """Keep messages that came back, because their queue went after it was looked for, as dead letters."""
-        homeless, frames = list(self._homeless), []
-        for message in homeless:
-            key = message.routing_key
-            _log.error("no queue takes a message for %r (%s); it is a dead letter now", key, message.reason)
-            link.names.forget(key)
-            own = not message.exchange and not is_dead_letter_queue(key)
-            dead = link.names.declare_dead_letters(key if own else UNROUTABLE)
-            link.names.forget(dead)
-            properties = dead_letter_of(message, key, f"no queue took it: {message.reason}")
-            frames += self._publish(link, "", dead, properties, message.body)
-        link.commit(frames)
-        self.n_unroutable += len(homeless)
-        del self._homeless[: len(homeless)]
+    def _housed(self, link: AmqpLink, message: Incoming) -> Publication:
+        key = message.routing_key
+        _log.error("no queue takes a message for %r (%s); it is a dead letter now", key, message.reason)
+        self.n_unroutable += 1
+        link.names.forget(key)
+        own = not message.exchange and not is_dead_letter_queue(key)
+        dead = link.names.declare_dead_letters(key if own else UNROUTABLE)
+        link.names.forget(dead)
+        properties = dead_letter_of(message, key, f"no queue took it: {message.reason}")
+        return self._publication(link, "", dead, properties, message.body)
 
     # Connections
 
@@ -347,6 +406,8 @@ class AmqpBroker:
                 yield link
             except (AmqpConnectionError, AmqpChannelError) as error:
                 self._drop(link, error)
+                if isinstance(error, AmqpChannelError) and error.code in _NOT_ALLOWED:
+                    raise BrokerRefusedError(str(error)) from None
                 raise AmqpConnectionError(str(error)) from None
 
     @contextmanager
@@ -387,8 +448,6 @@ class AmqpBroker:
                     link.consume(subscription)
                 except UnknownQueueError as error:
                     _log.warning("%s; it is looked for again", error)
-            if self._homeless:
-                self._house(link)
         except BrokerError as error:
             if self._n_attempts in (0, 5) or self._n_attempts % 60 == 0:
                 _log.warning("%s; trying again", error)
@@ -420,3 +479,16 @@ class AmqpBroker:
                     self._drop(link, error)
                 finally:
                     self._lock.release()
+
+
+def _hopeless(message: Incoming, queue: str) -> str:
+    """Return why a message cannot be handed out; empty if it can."""
+    if is_dead_letter_queue(queue):
+        return ""
+    if message.properties.problem:
+        return f"its properties cannot be read: {message.properties.problem}"
+    return NEVER_SETTLED if has_failed_too_often(message) else ""
+
+
+def _identified(messages: Sequence[Outgoing]) -> list[Outgoing]:
+    return [m if m.message_id else replace(m, message_id=new_message_id()) for m in messages]

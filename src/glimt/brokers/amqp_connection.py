@@ -1,7 +1,7 @@
 """One connection to RabbitMQ, without threads and callbacks: what is sent is written at once, what comes is queued.
 
 pika's own connections cost several system calls for each message, and their callbacks belong to one thread; this one
-writes a whole transaction at once, and any thread may serve it that holds the lock, which `glimt.brokers.amqp` has.
+writes what belongs together at once, and any thread may serve it that holds the lock, which `glimt.brokers.amqp` has.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from pika import amqp_object, spec
 
 from glimt.brokers import amqp_frames as wire
 from glimt.brokers.amqp_address import AmqpAddress
+from glimt.brokers.amqp_confirms import Confirms
 from glimt.model.errors import BrokerError
 
 _log = logging.getLogger(__name__)
-_MALFORMED = (struct.error, ValueError, IndexError, KeyError, OverflowError, RecursionError)
 _OPEN_S = 10.0
 _ANSWER_S = 60.0
 _FRAME_MAX = 1 << 17
@@ -75,7 +75,7 @@ class _Content:
     def add(self, kind: int, payload: bytes) -> Incoming | None:
         if kind == wire.HEADER:
             self._size = wire.content_size(payload)
-            self._properties = wire.decode_properties(payload, 12)
+            self._properties = wire.readable_properties(payload, 12)
         else:
             self._parts.append(payload)
             self._size -= len(payload)
@@ -107,6 +107,8 @@ class AmqpConnection:
         Messages that were sent and that no queue took.
     canceled : list of str
         Tags of consumers that the broker ended, because their queue is gone.
+    confirms : Confirms
+        What the broker says of the messages that were sent.
 
     Raises
     ------
@@ -119,6 +121,8 @@ class AmqpConnection:
         self.incoming: deque[Incoming] = deque()
         self.returned: list[Incoming] = []
         self.canceled: list[str] = []
+        self.confirms = Confirms()
+        self._problems: deque[AmqpChannelError] = deque()
         self._buffer = bytearray()
         self._open_contents: dict[int, _Content] = {}
         self._answers: deque[tuple[int, Any]] = deque()
@@ -204,11 +208,30 @@ class AmqpConnection:
         """Send a method that has no answer."""
         self._post(channel, method)
 
-    def commit(self, channel: int, frames: list[bytes]) -> None:
-        """Send frames and make them count, all or none; returns when the broker has them safely."""
-        frames.append(_COMMIT[0] + channel.to_bytes(2, "big") + _COMMIT[1])
+    def select_confirms(self, channel: int) -> None:
+        """Open the channel for sending (once more, after it was closed), on which the broker answers for messages."""
+        self.open_channel(channel)
+        self.call(channel, spec.Confirm.Select(), spec.Confirm.SelectOk)
+        self.confirms = Confirms()
+
+    def publish(self, frames: list[bytes], n_messages: int, *, within_s: float = _ANSWER_S) -> list[int]:
+        """Send messages and wait until the broker has answered for each; return which it did not take, from 0 on."""
+        first = self.confirms.expect(n_messages)
         self.write(frames)
-        self._await(channel, spec.Tx.CommitOk)
+        deadline = time.monotonic() + within_s
+        while not self.confirms.is_complete:
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                raise self._lost(f"no answer for messages within {within_s:g} s; is it out of memory or disk space?")
+            self.read(left_s)
+        return [number - first for number in self.confirms.rejected()]
+
+    def write_and_wait(self, frames: list[bytes], channel: int) -> None:
+        """Send frames, and return when the broker has read them without closing the channel."""
+        # A limit for consumers that begin later, who set their own: nothing but its answer is wanted.
+        frames.append(_QOS[0] + channel.to_bytes(2, "big") + _QOS[1])
+        self.write(frames)
+        self._await(channel, spec.Basic.QosOk)
 
     def write(self, frames: list[bytes]) -> None:
         """Send frames, all in one go.
@@ -247,6 +270,8 @@ class AmqpConnection:
         AmqpChannelError
             The broker closed a channel.
         """
+        if self._problems:
+            raise self._problems.popleft()
         deadline = time.monotonic() + timeout_s
         while True:
             self._beat()
@@ -282,18 +307,17 @@ class AmqpConnection:
             raise self._lost("it was closed")
         self._read_at = time.monotonic()
         self._buffer += data
-        problem: AmqpChannelError | None = None
         try:
             for kind, channel, payload in wire.take_frames(self._buffer, frame_max=self._frame_max):
                 try:
                     self._dispatch(kind, channel, payload)
                 except AmqpChannelError as error:
-                    problem = error
-        except _MALFORMED as error:
+                    self._problems.append(error)
+        except wire.MALFORMED as error:
             self.close_socket()
             raise AmqpConnectionError(f"what came from {self.address} is not AMQP 0-9-1: {error}") from None
-        if problem is not None:
-            raise problem
+        if self._problems:
+            raise self._problems.popleft()
 
     def _dispatch(self, kind: int, channel: int, payload: bytes) -> None:
         if kind == wire.METHOD:
@@ -301,6 +325,9 @@ class AmqpConnection:
                 tag, delivery_tag, again, exchange, key = wire.read_delivery(payload)
                 start = Incoming(channel, tag, delivery_tag, again, exchange, key, _NO_PROPERTIES, b"")
                 self._open_contents[channel] = _Content(start)
+            elif (answer := wire.read_confirm(payload)) is not None:
+                number, is_multiple, is_taken = answer
+                self.confirms.take(number, is_multiple=is_multiple, is_taken=is_taken)
             else:
                 self._dispatch_method(channel, payload)
         elif kind in (wire.HEADER, wire.BODY):
@@ -391,8 +418,8 @@ class AmqpConnection:
 
 _NO_PROPERTIES = wire.Properties()
 _MINE, _WAKER = 1, 2
-_whole = wire.frame(wire.METHOD, 0, struct.pack(">I", spec.Tx.Commit.INDEX))
-_COMMIT = _whole[:1], _whole[3:]
+_whole = wire.frame(wire.METHOD, 0, struct.pack(">I", spec.Basic.Qos.INDEX) + struct.pack(">IHB", 0, 1, 0))
+_QOS = _whole[:1], _whole[3:]
 
 
 def _wait(mine: int, waker: int, timeout_s: float) -> int:

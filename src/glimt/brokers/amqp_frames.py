@@ -27,6 +27,9 @@ _PUBLISH, _ACK, _NACK = (
     struct.pack(">HH", _BASIC, 80),
     struct.pack(">HH", _BASIC, 120),
 )
+MALFORMED = (struct.error, ValueError, IndexError, KeyError, OverflowError, RecursionError)
+"""What damaged bytes raise here."""
+_DEEPEST = 32
 _DELIVER = struct.pack(">HH", _BASIC, 60)
 _FIXED = {
     b"t": struct.Struct(">?"),
@@ -57,6 +60,10 @@ class Properties:
     expiration : str
         Milliseconds, as text; empty for none.
     priority : int
+    problem : str
+        Why they cannot be read; empty if they can. Nothing else is known then.
+    raw : bytes
+        As they came, if they cannot be read.
     """
 
     headers: Mapping[str, Any] = field(default_factory=dict)
@@ -64,6 +71,8 @@ class Properties:
     content_type: str = ""
     expiration: str = ""
     priority: int = 0
+    problem: str = ""
+    raw: bytes = b""
 
 
 def encode_properties(properties: Properties) -> bytes:
@@ -81,6 +90,14 @@ def encode_properties(properties: Properties) -> bytes:
             flags |= flag
             parts.append(_short(text))
     return flags.to_bytes(2, "big") + b"".join(parts)
+
+
+def readable_properties(data: bytes, at: int) -> Properties:
+    """Return the properties that begin at a byte, or what is wrong with them: no message spoils its connection."""
+    try:
+        return decode_properties(data, at)
+    except MALFORMED as error:
+        return Properties(problem=f"{type(error).__name__}: {error}"[:300], raw=data[at:])
 
 
 def decode_properties(data: bytes, at: int) -> Properties:
@@ -143,19 +160,34 @@ def _encode_value(value: Any) -> bytes:
     raise BrokerError(f"a header cannot be a {type(value).__name__}: {value!r}")
 
 
-def decode_table(data: bytes, at: int) -> tuple[dict[str, Any], int]:
-    """Return the table that begins at a byte, and where it ends."""
-    (size,) = _U32.unpack_from(data, at)
+def decode_table(data: bytes, at: int, depth: int = 0) -> tuple[dict[str, Any], int]:
+    """Return the table that begins at a byte, and where it ends.
+
+    Raises
+    ------
+    ValueError, struct.error, IndexError, OverflowError
+        It is damaged, or tables and lists lie more than 32 deep in each other.
+    """
+    end = at + 4 + _u32(data, at, depth)
     at += 4
-    end = at + size
     table: dict[str, Any] = {}
     while at < end:
         name, at = _read_short(data, at)
-        table[name], at = _decode_value(data, at)
+        table[name], at = _decode_value(data, at, depth)
     return table, end
 
 
-def _decode_value(data: bytes, at: int) -> tuple[Any, int]:
+def _u32(data: bytes, at: int, depth: int) -> int:
+    """Return the length of a table, list or text, which must lie within the data."""
+    (size,) = _U32.unpack_from(data, at)
+    if size > len(data) - at - 4:
+        raise ValueError(f"a header of {size} bytes ends after its message")
+    if depth > _DEEPEST:
+        raise ValueError(f"headers lie more than {_DEEPEST} deep in each other")
+    return int(size)
+
+
+def _decode_value(data: bytes, at: int, depth: int) -> tuple[Any, int]:
     kind, at = data[at : at + 1], at + 1
     fixed = _FIXED.get(kind)
     if fixed is not None:
@@ -164,23 +196,30 @@ def _decode_value(data: bytes, at: int) -> tuple[Any, int]:
         case b"V":
             return None, at
         case b"T":
-            return datetime.fromtimestamp(_U64.unpack_from(data, at)[0], UTC).isoformat(), at + 8
+            return _moment(_U64.unpack_from(data, at)[0]), at + 8
         case b"D":
             return struct.unpack_from(">i", data, at + 1)[0] / 10 ** data[at], at + 5
         case b"F":
-            return decode_table(data, at)
-    (size,) = _U32.unpack_from(data, at)
+            return decode_table(data, at, depth + 1)
+    end = at + 4 + _u32(data, at, depth)
     at += 4
-    end = at + size
     if kind in (b"S", b"x"):
         return data[at:end].decode(errors="replace"), end
     if kind == b"A":
         items = []
         while at < end:
-            item, at = _decode_value(data, at)
+            item, at = _decode_value(data, at, depth + 1)
             items.append(item)
         return items, end
     raise ValueError(f"a table holds a value of the unknown type {kind!r}")
+
+
+def _moment(seconds: int) -> str | int:
+    """Return a time as text, or as the number that came if there is no such time."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).isoformat()
+    except (ValueError, OverflowError, OSError):
+        return seconds
 
 
 def _short(text: str) -> bytes:
@@ -192,7 +231,10 @@ def _short(text: str) -> bytes:
 
 def _read_short(data: bytes, at: int) -> tuple[str, int]:
     end = at + 1 + data[at]
-    return data[at + 1 : end].decode(errors="replace"), end
+    text = data[at + 1 : end].decode(errors="replace")
+    if "\ufffd" in text:  # which is longer than what it stands for, and the text must fit when it is sent again
+        text = text.encode()[:255].decode(errors="ignore")
+    return text, end
 
 
 def frame(kind: int, channel: int, payload: bytes) -> bytes:
@@ -226,6 +268,14 @@ def requeue_frame(channel: int, delivery_tag: int) -> bytes:
 def is_delivery(payload: bytes) -> bool:
     """Say whether a method's payload is that of a delivery to a consumer."""
     return payload[:4] == _DELIVER
+
+
+def read_confirm(payload: bytes) -> tuple[int, bool, bool] | None:
+    """Return number, whether it is for all up to it, and whether taken, of an answer for messages; or ``None``."""
+    kind = payload[:4]
+    if kind not in (_ACK, _NACK):
+        return None
+    return _U64.unpack_from(payload, 4)[0], bool(payload[12] & 1), kind == _ACK
 
 
 def read_delivery(payload: bytes) -> tuple[str, int, bool, str, str]:
@@ -267,6 +317,8 @@ def take_frames(buffer: bytearray, *, frame_max: int) -> Iterator[tuple[int, int
 
 def as_header(value: Any) -> str | int | float | bool | None:
     """Return a header's value as one that every broker has; tables and lists become JSON."""
+    if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
+        return str(value)  # nothing could carry it further
     if value is None or isinstance(value, str | int | float | bool):
         return value
     return json.dumps(value, default=str)

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 from pika import spec
 
 from glimt.brokers.amqp_address import AmqpAddress
-from glimt.brokers.amqp_connection import AmqpConnection, Incoming
+from glimt.brokers.amqp_connection import AmqpChannelError, AmqpConnection, Incoming
 from glimt.brokers.amqp_frames import ack_frame, requeue_frame
 from glimt.brokers.amqp_names import AmqpNames
-from glimt.model.errors import BrokerError, UnknownQueueError
+from glimt.model.errors import BrokerError, BrokerRefusedError, UnknownQueueError
 
 _log = logging.getLogger(__name__)
-WORK, TOPICS = 1, 3
+WORK, TOPICS, SENDING = 1, 3, 4
+ANSWER_S = 60.0
 _TOPIC_PREFETCH = 200
 _TRY_AGAIN_S = 0.25
 
@@ -43,6 +44,14 @@ class Subscription:
     tag: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """A message on its way: where to, and its frames."""
+
+    destination: str
+    frames: Sequence[bytes]
+
+
 class AmqpLink:
     """One connection, from the handshake to its end; a broker that connects again makes a new one.
 
@@ -62,7 +71,7 @@ class AmqpLink:
         try:
             for channel in (WORK, TOPICS):
                 self.connection.open_channel(channel)
-            self.connection.call(WORK, spec.Tx.Select(), spec.Tx.SelectOk)
+            self.connection.select_confirms(SENDING)
             self.names = AmqpNames(self.connection)
         except BrokerError:
             self.connection.close_socket()
@@ -131,16 +140,55 @@ class AmqpLink:
         """Let the next one come."""
         self.connection.write([ack_frame(TOPICS, message.delivery_tag)])
 
-    def commit(self, frames: list[bytes], tags: Set[int] = frozenset(), *, puts_back: bool = False) -> None:
-        """Send frames and acknowledge deliveries (or put them back, which counts as a delivery), as one."""
-        answer = requeue_frame if puts_back else ack_frame
-        frames += [answer(WORK, tag) for tag in sorted(tags)]
-        if frames:
-            self.connection.commit(WORK, frames)
+    def publish(self, publications: Sequence[Publication], *, within_s: float = ANSWER_S) -> list[Incoming]:
+        """Send messages, wait until the broker has all of them safely, and return those that no queue took.
+
+        The channel is one of its own: when the broker closes it, what was received stays ours.
+
+        Raises
+        ------
+        BrokerRefusedError
+            The broker did not take some; others it may have.
+        """
+        if not publications:
+            return []
+        returned = self.connection.returned
+        returned.clear()
+        try:
+            frames = [frame for publication in publications for frame in publication.frames]
+            rejected = self.connection.publish(frames, len(publications), within_s=within_s)
+        except AmqpChannelError as error:
+            if error.channel != SENDING:
+                raise
+            self.connection.select_confirms(SENDING)
+            self.names.forget_all()
+            raise BrokerRefusedError(str(error)) from None
+        if rejected:
+            where = ", ".join(sorted({repr(publications[n].destination) for n in rejected})[:5])
+            raise BrokerRefusedError(
+                f"{self.connection.address} does not take {len(rejected)} of {len(publications)} messages, "
+                f"for {where}: is the queue full?"
+            )
+        found = list(returned)
+        returned.clear()
+        return found
+
+    def acknowledge(self, tags: Set[int], *, puts_back: bool = False) -> None:
+        """Acknowledge deliveries, or put them back, which counts as a delivery."""
+        if tags:
+            answer = requeue_frame if puts_back else ack_frame
+            self.connection.write_and_wait([answer(WORK, tag) for tag in sorted(tags)], WORK)
         self.unsettled -= tags
 
+    def end_consumers(self) -> None:
+        """Let no more messages come; those that came are still out."""
+        for tag, subscription in list(self._consumers.items()):
+            if subscription.tag == tag and not subscription.is_topic:
+                self.connection.call(WORK, spec.Basic.Cancel(consumer_tag=tag), spec.Basic.CancelOk)
+                subscription.tag = ""
+
     def take_some(self, queue: str, limit: int) -> list[Incoming]:
-        """Take up to ``limit`` messages; they are out until `commit` acknowledges them or puts them back."""
+        """Take up to ``limit`` messages; they are out until `acknowledge` acknowledges them or puts them back."""
         found: list[Incoming] = []
         while len(found) < limit and (message := self.connection.get(WORK, queue)) is not None:
             found.append(message)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from glimt.brokers.amqp_connection import Incoming
-from glimt.brokers.amqp_frames import Properties, as_header
-from glimt.brokers.broker import DIED_NS, ORIGIN, REASON, Delivery, Header, Outgoing
+from glimt.brokers.amqp_frames import Properties, as_header, encode_table
+from glimt.brokers.broker import DIED_NS, MAX_DELIVERIES, ORIGIN, REASON, Delivery, Header, Outgoing
 from glimt.brokers.dead_letter import NEVER_SETTLED, dead_letter_headers, is_dead_letter_queue
 from glimt.brokers.outgoing_check import new_message_id
 
@@ -18,6 +20,12 @@ RETRIES = "glimt-retries"
 """Header: how often a message was delivered before it was sent again, to be tried later."""
 EXPIRES_NS = "glimt-expires-ns"
 """Header: when a delayed message is thrown away [ns, UTC]; its own time would run out while it is held back."""
+RAW_PROPERTIES = "glimt-raw-properties"
+"""Header of a dead letter whose properties could not be read: they themselves, in base 64."""
+_MOST_RETURNS = 2
+_MAX_TABLE_BYTES = 120_000
+_SHORT_VALUE = 500
+_ADDED = (REASON, ORIGIN, DIED_NS, RETRIES, EXPIRES_NS)
 _OWN = ("x-", RETRIES, EXPIRES_NS)
 _WHY = {"delivery_limit": NEVER_SETTLED, "expired": "nobody took it in time"}
 
@@ -40,13 +48,29 @@ def properties_of(message: Outgoing) -> Properties:
     )
 
 
+def n_returns(message: Incoming) -> int:
+    """Return how often a message came back into its queue, whether anybody began with it or not."""
+    counted = message.properties.headers.get("x-delivery-count")  # of quorum queues; others only tell the first time
+    return counted if isinstance(counted, int) else int(message.was_delivered)
+
+
 def count_deliveries(message: Incoming) -> int:
     """Return how often a message was delivered, this time included."""
-    headers = message.properties.headers
-    counted = headers.get("x-delivery-count")  # of quorum queues; others only tell whether it is the first time
-    before = counted if isinstance(counted, int) else int(message.was_delivered)
-    retries = headers.get(RETRIES)
-    return 1 + before + (retries if isinstance(retries, int) and retries > 0 else 0)
+    retries = message.properties.headers.get(RETRIES)
+    return 1 + n_returns(message) + (retries if isinstance(retries, int) and retries > 0 else 0)
+
+
+def is_worn(message: Incoming) -> bool:
+    """Say whether a message came back so often that a few times more would make it a dead letter."""
+    return n_returns(message) >= _MOST_RETURNS or (n_returns(message) > 0 and count_deliveries(message) > _MOST_RETURNS)
+
+
+def has_failed_too_often(message: Incoming) -> bool:
+    """Say whether it is a message that ends its receivers.
+
+    One that was tried to the last time, and came back just once since, may have been fetched ahead only.
+    """
+    return count_deliveries(message) > MAX_DELIVERIES and n_returns(message) >= _MOST_RETURNS
 
 
 def has_expired(message: Incoming) -> bool:
@@ -72,6 +96,7 @@ def delivery_of(message: Incoming, queue: str, topic: str, token: object) -> Del
         count_deliveries(message),
         properties.priority,
         token,
+        is_identified=bool(properties.message_id),
     )
 
 
@@ -87,20 +112,28 @@ def repeated(message: Incoming, n_deliveries: int) -> Properties:
     return _copy(message, headers if expires_ns is None else headers | {EXPIRES_NS: expires_ns})
 
 
-def peeked_copy(message: Incoming) -> Properties:
-    """Return the properties of a message that is sent again only because it was looked at."""
+def fresh_copy(message: Incoming) -> Properties:
+    """Return the properties of a message that is sent again because it was only looked at, or fetched ahead."""
     headers = message.properties.headers
-    return _copy(message, _kept(message) | {name: headers[name] for name in (RETRIES, EXPIRES_NS) if name in headers})
+    own = {name: headers[name] for name in (RETRIES, EXPIRES_NS) if name in headers}
+    return replace(_copy(message, _kept(message) | own), expiration=message.properties.expiration)
 
 
 def _kept(message: Incoming) -> dict[str, Any]:
-    return {name: value for name, value in message.properties.headers.items() if not name.startswith(_OWN)}
+    properties = message.properties
+    if properties.problem:
+        return {RAW_PROPERTIES: base64.b64encode(properties.raw[:60_000]).decode()}
+    return {name: value for name, value in properties.headers.items() if not name.startswith(_OWN)}
 
 
 def _copy(message: Incoming, headers: Mapping[str, Any]) -> Properties:
     properties = message.properties
-    identity = properties.message_id or _stable_id(message)
-    return Properties(headers, identity, properties.content_type, "", properties.priority)
+    kept = dict(headers)
+    if len(encode_table(kept)) > _MAX_TABLE_BYTES:  # with what was added they would fit into no frame
+        kept = {name: value for name, value in kept.items() if name in _ADDED or len(repr(value)) <= _SHORT_VALUE}
+        if len(encode_table(kept)) > _MAX_TABLE_BYTES:
+            kept = {name: value for name, value in kept.items() if name in _ADDED}
+    return Properties(kept, properties.message_id, properties.content_type, "", properties.priority)
 
 
 def _stable_id(message: Incoming) -> str:

@@ -7,10 +7,11 @@ import time
 from typing import Any
 
 from pika import spec
+from pika.exceptions import AMQPError
 
 from glimt.brokers.amqp_connection import AmqpChannelError, AmqpConnection
 from glimt.brokers.broker import DEAD_LETTER_PREFIX, MAX_DELIVERIES, QueueSpec
-from glimt.model.errors import BrokerError, UsageError
+from glimt.model.errors import BrokerRefusedError, UsageError
 
 SIDE = 2
 HOLDING = "glimt.delay."
@@ -65,15 +66,23 @@ class AmqpNames:
         return self._link
 
     def call(self, method: Any, answer: Any, *accepted: int) -> Any:
-        """Call a method; ``None`` if it is refused with one of the ``accepted`` codes."""
+        """Call a method; ``None`` if it is refused with one of the ``accepted`` codes.
+
+        Raises
+        ------
+        BrokerRefusedError
+            It is refused with another code, or cannot be said: a name is too long.
+        """
         try:
             return self._link.call(SIDE, method, answer)
+        except AMQPError as error:  # of pika, before anything was sent
+            raise BrokerRefusedError(f"{method.NAME} cannot be sent: {type(error).__name__} {error}") from None
         except AmqpChannelError as error:
             if error.channel != SIDE:
                 raise
             self._link.open_channel(SIDE)
             if error.code not in accepted:
-                raise BrokerError(str(error)) from None
+                raise BrokerRefusedError(str(error)) from None
             return None
 
     def look_at(self, queue: str) -> Any:
@@ -101,6 +110,10 @@ class AmqpNames:
     def forget(self, queue: str) -> None:
         """Look again the next time."""
         self._seen.pop(("queue", queue), None)
+
+    def forget_all(self) -> None:
+        """Look again for everything."""
+        self._seen = dict.fromkeys(self._seen, 0.0)
 
     def declare(self, queue: QueueSpec) -> None:
         """Make a queue with its dead letters and bindings, unless there is one of that name."""

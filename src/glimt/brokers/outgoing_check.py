@@ -34,6 +34,8 @@ def check_outgoing(messages: Sequence[Outgoing]) -> None:
         if bool(message.queue) == bool(message.topic):
             raise UsageError(f"{where}: exactly one of queue and topic must be given")
         check_name(message.queue or message.topic, where)
+        if message.exchange:
+            check_name(message.exchange, f"{where}: exchange")
         if message.message_id:
             _text_bytes(message.message_id, f"{where}: message_id", limit=_MAX_NAME_BYTES)
         if message.headers:
@@ -41,7 +43,7 @@ def check_outgoing(messages: Sequence[Outgoing]) -> None:
         _check_numbers(message, where)
 
 
-def check_queues(queues: Sequence[QueueSpec], topics: Sequence[str]) -> None:
+def check_queues(queues: Sequence[QueueSpec], topics: Sequence[str], exchanges: Sequence[str] = ()) -> None:
     """Refuse names and times that no broker takes.
 
     Raises
@@ -52,12 +54,17 @@ def check_queues(queues: Sequence[QueueSpec], topics: Sequence[str]) -> None:
         check_name(queue.name, "queue")
         if queue.expiration_s is not None:
             _check_seconds(queue.expiration_s, f"queue {queue.name!r}: expiration_s")
+        for exchange, key in queue.bindings:
+            check_name(exchange, f"queue {queue.name!r}: exchange")
+            _text_bytes(key, f"queue {queue.name!r}: routing key", limit=_MAX_NAME_BYTES)
     for topic in topics:
         check_name(topic, "topic")
+    for exchange in exchanges:
+        check_name(exchange, "exchange")
 
 
 def check_name(name: str, what: str) -> None:
-    """Refuse an empty or overlong name of a queue or topic."""
+    """Refuse an empty or overlong name of a queue, topic or exchange."""
     if not name:
         raise UsageError(f"{what}: the name is empty")
     _text_bytes(name, f"{what}: name", limit=_MAX_NAME_BYTES)

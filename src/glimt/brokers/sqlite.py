@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections import Counter, deque
@@ -22,6 +23,7 @@ from glimt.model.errors import BrokerError, LostDeliveryError, UnknownQueueError
 
 _R = TypeVar("_R")
 _LONGEST_WAIT_S = 1.0
+_ALONE_FROM = 3
 
 
 class SqliteBroker:
@@ -80,7 +82,10 @@ class SqliteBroker:
             self._receiving().listen(topic)
 
     def receive(self, limit: int = 1, *, timeout_s: float = 0.0) -> list[Delivery]:
-        """Return up to ``limit`` messages; none after ``timeout_s`` or `wake`."""
+        """Return up to ``limit`` messages; none after ``timeout_s`` or `wake`.
+
+        From its third delivery on a message comes alone: if it kills its receivers, no other is counted with it.
+        """
         end = time.monotonic() + timeout_s
         with self._lock:
             while True:
@@ -194,7 +199,8 @@ class SqliteBroker:
         with self._lock:
             receiver, self._receiver = self._receiver, None
             if receiver is not None:
-                self._waker.wake(receiver.end(unseen=[d.token.id for d in self._ahead if isinstance(d.token, Claim)]))
+                unseen = {d.token.id: d.n_deliveries - 1 for d in self._ahead if isinstance(d.token, Claim)}
+                self._waker.wake(receiver.end(unseen=unseen))
             self._ahead.clear()
             self._held.clear()
             self._waker.close()
@@ -218,7 +224,24 @@ class SqliteBroker:
             if receiver.has_something(self._room()):
                 self._claim_now(receiver, limit)
         self._limit = limit
-        return [self._ahead.popleft() for _ in range(min(limit, len(self._ahead)))]
+        return self._hand_out(receiver, limit)
+
+    def _hand_out(self, receiver: SqliteReceiver, limit: int) -> list[Delivery]:
+        """Take out what was claimed, and count what was delivered before."""
+        deliveries = list(itertools.islice(self._ahead, max(limit, 0)))
+        alone = next((n for n, each in enumerate(deliveries) if each.n_deliveries >= _ALONE_FROM), None)
+        if alone is not None:
+            deliveries = deliveries[: max(alone, 1)]
+        repeated = [each for each in deliveries if each.n_deliveries > 1]
+        if repeated:
+            self._write(lambda: self._count(receiver, repeated))
+        for _ in deliveries:
+            self._ahead.popleft()
+        return deliveries
+
+    def _count(self, receiver: SqliteReceiver, deliveries: list[Delivery]) -> None:
+        with self._file.writing() as connection:
+            sqlite_messages.count_delivered(connection, receiver.owner, deliveries)
 
     def _claim_now(self, receiver: SqliteReceiver, limit: int) -> None:
         room = self._room()

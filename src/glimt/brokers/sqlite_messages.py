@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -163,7 +163,11 @@ def heads(connection: sqlite3.Connection, queue: int, limit: int) -> list[tuple[
 
 
 def claim(connection: sqlite3.Connection, owner: int, queue: QueueRow, limit: int) -> list[tuple[int, Delivery]]:
-    """Give the first messages of a queue to a receiver; of very large ones fewer. Each comes with its number."""
+    """Give the first messages of a queue to a receiver; of very large ones fewer. Each comes with its number.
+
+    The first delivery of a message counts from now on, later ones only from `count_delivered` on: whatever kills
+    receivers, a message that none of them saw is not delivered too often.
+    """
     deliveries: list[tuple[int, Delivery]] = []
     n_bytes, rank, number = 0, -1, -1
     for rank, number, n_deliveries, identity, headers, body in connection.execute(
@@ -181,12 +185,20 @@ def claim(connection: sqlite3.Connection, owner: int, queue: QueueRow, limit: in
             break
     first = (queue.id, rank, number)
     connection.execute(
-        "INSERT INTO claimed SELECT ?4, id, queue, rank, n_deliveries + 1 FROM ready"
+        "INSERT INTO claimed SELECT ?4, id, queue, rank, max(n_deliveries, 1) FROM ready"
         " WHERE queue = ?1 AND (rank, id) <= (?2, ?3)",
         (*first, owner),
     )
     connection.execute("DELETE FROM ready WHERE queue = ?1 AND (rank, id) <= (?2, ?3)", first)
     return deliveries
+
+
+def count_delivered(connection: sqlite3.Connection, owner: int, deliveries: Sequence[Delivery]) -> None:
+    """Count messages as delivered that were claimed, and have been delivered before."""
+    connection.executemany(
+        "UPDATE claimed SET n_deliveries = ? WHERE owner = ? AND id = ?",
+        [(d.n_deliveries, owner, d.token.id) for d in deliveries if isinstance(d.token, Claim)],
+    )
 
 
 def settle(connection: sqlite3.Connection, owner: int, numbers: Sequence[int]) -> bool:
@@ -239,14 +251,14 @@ def bury(connection: sqlite3.Connection, message: Claim, rank: int, reason: str)
     _make_ready(connection, Claim(message.id, queue), rank, 0)
 
 
-def give_back(connection: sqlite3.Connection, owner: int, *, unseen: Iterable[int] = ()) -> set[int]:
+def give_back(connection: sqlite3.Connection, owner: int, *, unseen: Mapping[int, int] | None = None) -> set[int]:
     """End a receiver: its messages are delivered again, those that were delivered too often become dead letters.
 
     Parameters
     ----------
     owner : int
-    unseen : iterable of int
-        Messages that were given to it, but that nobody saw.
+    unseen : mapping of int to int
+        Messages that were given to it, but that nobody saw, and how often each was delivered.
 
     Returns
     -------
@@ -258,11 +270,11 @@ def give_back(connection: sqlite3.Connection, owner: int, *, unseen: Iterable[in
         " FROM claimed c JOIN queue q ON q.id = c.queue WHERE c.owner = ?",
         (owner,),
     ).fetchall()
-    not_seen = set(unseen)
+    not_seen = unseen or {}
     for number, rank, n_deliveries, *queue in rows:
         message = Claim(number, QueueRow(*queue))
         if number in not_seen:
-            _make_ready(connection, message, rank, n_deliveries - 1)
+            _make_ready(connection, message, rank, not_seen[number])
         elif n_deliveries >= MAX_DELIVERIES and not is_dead_letter_queue(message.queue.name):
             bury(connection, message, rank, NEVER_SETTLED)
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from glimt.brokers import sqlite_messages
@@ -91,7 +92,7 @@ class SqliteReceiver:
             other.listen(topic)
         return other
 
-    def end(self, *, unseen: list[int]) -> set[int]:
+    def end(self, *, unseen: Mapping[int, int]) -> set[int]:
         """Give all messages back, and return who may want them; on a full disk they come back when the process ends."""
         self._shut()
         try:

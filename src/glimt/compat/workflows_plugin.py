@@ -13,7 +13,7 @@ from typing import Any
 
 from glimt.brokers.broker import Broker, Delivery
 from glimt.compat.workflows_transport import BrokerTransport
-from glimt.model.errors import BrokerError
+from glimt.model.errors import BrokerError, BrokerRefusedError, LostDeliveryError, UnknownQueueError
 
 _WAIT_S = 2.0
 _BACK_OFF_S = 0.5
@@ -57,6 +57,8 @@ class PluginRunner:
         self.broker = broker
         self._on_state, self._on_outcome, self._about = on_state, on_outcome, about
         self._stop = threading.Event()
+        self._is_told = False
+        self._kept: list[Delivery] = []
         self.transport = BrokerTransport(broker, _error_of(service_class))
         config = SimpleNamespace(**{"storage": {}, **(configuration or {})})
         self.service = service_class(environment={"config": config})
@@ -69,8 +71,14 @@ class PluginRunner:
         if isinstance(message, dict) and message.get("band") == "request_termination":
             self._stop.set()
 
+    @property
+    def has_ended_itself(self) -> bool:
+        """Whether the service itself asked to be ended."""
+        return self._is_over() and not self._is_told
+
     def stop(self) -> None:
         """Let `run` return after the message at hand; from any thread, but not from a signal handler."""
+        self._is_told = True
         self._stop.set()
         self.broker.wake()
 
@@ -93,14 +101,27 @@ class PluginRunner:
             self._on_state(_END)
 
     def poll(self, timeout_s: float = 0.0) -> int:
-        """Hand over what is there; return how many messages that were."""
+        """Hand over what is there; return how many messages that were.
+
+        Raises
+        ------
+        BrokerError
+            The broker cannot be reached; messages that were not handed over yet are with the next call.
+        """
         self._on_state(_IDLE)
-        deliveries = self.broker.receive(_AT_ONCE, timeout_s=timeout_s)
+        self.transport.give_back()
+        deliveries, self._kept = self._kept, []
+        if not deliveries:
+            deliveries = self.broker.receive(_AT_ONCE, timeout_s=timeout_s)
         for number, delivery in enumerate(deliveries):
             if number and self._is_over():
                 break  # the rest is delivered again
             self._on_state(_PROCESSING)
-            self._hand_over(delivery)
+            try:
+                self._hand_over(delivery)
+            except BaseException:
+                self._kept = deliveries[number + 1 :]
+                raise
             self._last_message_at = time.monotonic()
         if not deliveries:
             self._idle()
@@ -110,9 +131,9 @@ class PluginRunner:
         with self._about(_recipe_id(delivery)):
             try:
                 self.transport.dispatch(delivery)
-            except BrokerError:
-                raise
-            except Exception as error:  # noqa: BLE001 - a service raises what it likes, and only its message fails
+            except (Exception, SystemExit) as error:  # it raises what it likes, and only its message fails
+                if _is_of_broker(error):
+                    raise
                 self._on_outcome("failed")
                 _log.error("message %s of %s failed: %s", delivery.message_id, delivery.queue, error, exc_info=error)
             else:
@@ -126,9 +147,9 @@ class PluginRunner:
         self._last_message_at = time.monotonic()
         try:
             callback()
-        except BrokerError:
-            raise
-        except Exception:  # noqa: BLE001 - as in _hand_over
+        except (Exception, SystemExit) as error:  # as in _hand_over
+            if _is_of_broker(error):
+                raise
             self._on_outcome("failed")
             _log.exception("idle work failed")
 
@@ -140,6 +161,12 @@ class PluginRunner:
 
     def _is_over(self) -> bool:
         return self._stop.is_set() or bool(getattr(self.service, "_CommonService__shutdown", False))
+
+
+def _is_of_broker(error: BaseException) -> bool:
+    """Say whether the broker does not answer; what it refuses is the fault of the message."""
+    refusals = UnknownQueueError | BrokerRefusedError | LostDeliveryError
+    return isinstance(error, BrokerError) and not isinstance(error, refusals)
 
 
 def _error_of(service_class: type[Any]) -> type[Exception]:

@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from glimt.brokers.broker import Broker, Delivery, Outgoing, QueueSpec
+from glimt.model.errors import BrokerRefusedError, LostDeliveryError, UnknownQueueError, UsageError
 
 MessageCallback = Callable[[Mapping[str, Any], Any], None]
 
 _MAX_PREFETCH = 65535
+_UNSENDABLE = (UnknownQueueError, UsageError, BrokerRefusedError)
 _log = logging.getLogger("workflows.transport")
 
 
@@ -43,6 +45,12 @@ class _Transaction:
     messages: list[Outgoing] = field(default_factory=list)
 
 
+class _Refusal(NamedTuple):
+    delivery: Delivery
+    reason: str
+    delay_s: float | None
+
+
 class BrokerTransport:
     """A transport, used by one thread.
 
@@ -58,6 +66,7 @@ class BrokerTransport:
         self._queues: dict[str, Subscription] = {}
         self._topics: dict[str, Subscription] = {}
         self._waiting: dict[int, Delivery] = {}
+        self._refusals: list[_Refusal] = []
         self._transactions: dict[int, _Transaction] = {}
         self._last_number = self._last_transaction = self._last_tag = 0
         self._at_hand: Delivery | None = None
@@ -146,7 +155,7 @@ class BrokerTransport:
         if transaction is not None:
             self._transaction(transaction).done.append(tag)
         else:
-            self._broker.settle([self._waiting.pop(tag)])
+            self._settle([tag], [])
 
     def nack(
         self, message: Any, subscription_id: int | None = None, *, transaction: int | None = None, **_: Any
@@ -170,12 +179,41 @@ class BrokerTransport:
         del self._transactions[transaction_id]
 
     def transaction_commit(self, transaction_id: int, **_: Any) -> None:
-        """Acknowledge and send all that belongs to a transaction, as one."""
+        """Acknowledge and send all that belongs to a transaction, as one.
+
+        Raises
+        ------
+        Exception
+            ``workflows.Error``: the broker does not take what was to be sent, and the messages that were to be
+            acknowledged are dead letters; or they are another's by now, and are delivered again.
+        BrokerError
+            The broker cannot be reached; the transaction is still open.
+        """
         found = self._transaction(transaction_id)
+        try:
+            self._settle(list(dict.fromkeys(found.done)), found.messages)
+        except self._error:
+            del self._transactions[transaction_id]
+            raise
         del self._transactions[transaction_id]
-        self._broker.settle([self._waiting.pop(tag) for tag in dict.fromkeys(found.done)], found.messages)
         for tag in found.refused:
             self._refuse(tag, "the service refused the message (nack)")
+
+    def give_back(self) -> None:
+        """Refuse what is still to be refused, because the broker could not be reached when it should have been.
+
+        Raises
+        ------
+        BrokerError
+            It still cannot be reached.
+        """
+        while self._refusals:
+            delivery, reason, delay_s = self._refusals[0]
+            try:
+                self._broker.refuse(delivery, reason, retry_after_s=delay_s)
+            except (LostDeliveryError, *_UNSENDABLE) as error:
+                _log.warning("message %s of %s cannot be given back: %s", delivery.message_id, delivery.queue, error)
+            del self._refusals[0]
 
     def dispatch(self, delivery: Delivery) -> None:
         """Hand a delivery to who subscribed; what that raises comes through, after open transactions are forgotten."""
@@ -194,14 +232,14 @@ class BrokerTransport:
         self._at_hand, self._n_sent = delivery, 0
         if not delivery.topic:
             self._waiting[tag] = delivery
-            if not found.is_acknowledged:
-                self._broker.settle([self._waiting.pop(tag)])
         try:
+            if tag in self._waiting and not found.is_acknowledged:
+                self._settle([tag], [])
             found.callback(header, delivery.body if found.is_raw else json.loads(delivery.body))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self._transactions.clear()
-            if tag in self._waiting:
-                self._refuse(tag, f"{type(error).__name__}: {error}", is_final=isinstance(error, json.JSONDecodeError))
+            is_final = isinstance(error, (json.JSONDecodeError, *_UNSENDABLE))
+            self._refuse(tag, f"{type(error).__name__}: {error}", is_final=is_final)
             raise
         finally:
             self._at_hand = None
@@ -246,9 +284,23 @@ class BrokerTransport:
         return self._transactions[number]
 
     def _refuse(self, tag: int, reason: str, *, is_final: bool = False) -> None:
-        delivery = self._waiting.pop(tag)
+        delivery = self._waiting.pop(tag, None)
+        if delivery is None:
+            return
         delay_s = None if is_final else min(2.0 ** (delivery.n_deliveries - 1), 300.0)
-        self._broker.refuse(delivery, reason, retry_after_s=delay_s)
+        self._refusals.append(_Refusal(delivery, reason, delay_s))
+        self.give_back()
+
+    def _settle(self, tags: list[int], messages: list[Outgoing]) -> None:
+        """Acknowledge and send, as one; if that can never be, refuse what was to be acknowledged."""
+        try:
+            self._broker.settle([self._waiting[tag] for tag in tags if tag in self._waiting], messages)
+        except (LostDeliveryError, *_UNSENDABLE) as error:
+            for tag in tags:
+                self._refuse(tag, str(error), is_final=not isinstance(error, LostDeliveryError))
+            raise self._error(f"this cannot be acknowledged or sent: {error}") from error
+        for tag in tags:
+            self._waiting.pop(tag, None)
 
 
 def json_serializer(value: Any) -> Any:

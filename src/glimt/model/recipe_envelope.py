@@ -23,6 +23,8 @@ from glimt.model.recipe_json import encode_json, parse_json
 from glimt.model.recipe_links import flatten_links, stream_links
 
 MAX_PATH_STEPS = 10_000
+MAX_DELAY_S = 4_233_600.0
+"""The longest ``transport-delay``, 49 days: what every broker can do."""
 
 _PARSED = ParsedRecipes()
 
@@ -124,7 +126,7 @@ class Envelope:
         Raises
         ------
         RecipeError
-            ``transport-delay`` is no time.
+            ``transport-delay`` is no time, or longer than `MAX_DELAY_S`.
         """
         delay = self._shared_node.get("transport-delay")
         if delay is None:
@@ -135,6 +137,10 @@ class Envelope:
             seconds = -1.0
         if not isfinite(seconds) or seconds < 0 or isinstance(delay, bool):
             raise RecipeError(f"step {self.recipe_pointer}: transport-delay is {delay!r:.60}, not a number of seconds")
+        if seconds > MAX_DELAY_S:
+            raise RecipeError(
+                f"step {self.recipe_pointer}: transport-delay is {delay!r:.60}, more than 49 days ({MAX_DELAY_S:.0f} s)"
+            )
         return seconds
 
     def targets(self, stream: str | None, *, default: str | None) -> tuple[int, ...]:

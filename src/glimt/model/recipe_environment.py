@@ -9,7 +9,11 @@ from typing import Any
 from glimt.model.errors import RecipeError
 from glimt.model.recipe_values import MAX_DEPTH
 
+MAX_INSERTED = 1024 * 1024
+"""Characters that one call puts in: a short text can name a long value many times over. Identifiers have ten."""
+
 _VARIABLE = re.compile(r"\$(?:(\$)|([_A-Za-z][_A-Za-z0-9]*)|\{([_A-Za-z][_A-Za-z0-9]*)\}|)", re.ASCII)
+_MAYBE_VARIABLE = re.compile(r"\$(?:([^\W\d]\w*)|\{([^\W\d]\w*)\})")
 
 
 def substitute_environment(value: Any, environment: Mapping[str, Any], *, strict: bool) -> Any:
@@ -29,39 +33,76 @@ def substitute_environment(value: Any, environment: Mapping[str, Any], *, strict
     Raises
     ------
     RecipeError
-        ``strict``, and a name is not in the environment or a ``$`` stands alone; or too deep.
+        ``strict``, and a name is not in the environment or a ``$`` stands alone; or too deep; or more than
+        `MAX_INSERTED` characters would be put in.
     """
-    return _from_environment(value, environment, _lenient_pattern(environment) if not strict else None, 0)
+    return _from_environment(value, _Variables(environment, strict=strict), 0)
 
 
-def _from_environment(value: Any, environment: Mapping[str, Any], lenient: re.Pattern[str] | None, depth: int) -> Any:
+class _Variables:
+    """The environment, and how much of it may still be put into texts."""
+
+    def __init__(self, environment: Mapping[str, Any], *, strict: bool) -> None:
+        self._environment, self._strict = environment, strict
+        self._texts: dict[str, str] = {}
+        self._n_left = MAX_INSERTED
+        self._lengths: list[int] | None = None
+
+    def replaced(self, text: str) -> str:
+        """Return a text with its variables replaced."""
+        if "$" not in text:
+            return text
+        if self._strict:
+            return _VARIABLE.sub(lambda match: self._strict_value(match, text), text)
+        return _MAYBE_VARIABLE.sub(lambda match: self._lenient_value(match, text), text)
+
+    def _strict_value(self, match: re.Match[str], text: str) -> str:
+        if match[1]:
+            return "$"
+        name = match[2] or match[3]
+        if not name:
+            raise RecipeError(f"a '$' in {text!r:.120} is no name; write '$$' for a dollar")
+        if name not in self._environment:
+            known = ", ".join(sorted(map(str, self._environment))[:20])
+            raise RecipeError(f"${name} in {text!r:.120} is not known; the environment has: {known or 'nothing'}")
+        return self._take(name, text)
+
+    def _lenient_value(self, match: re.Match[str], text: str) -> str:
+        word = match[1]
+        if word is None:
+            return self._take(match[2], text) if match[2] in self._environment else match[0]
+        if word in self._environment:
+            return self._take(word, text)
+        for length in self._known_lengths():
+            if length < len(word) and word[:length] in self._environment:
+                return self._take(word[:length], text) + word[length:]
+        return match[0]
+
+    def _known_lengths(self) -> list[int]:
+        """Return the lengths of names, the longest first: few, however many names there are."""
+        if self._lengths is None:
+            self._lengths = sorted({len(name) for name in self._environment if name}, reverse=True)
+        return self._lengths
+
+    def _take(self, name: str, text: str) -> str:
+        if name not in self._texts:
+            self._texts[name] = str(self._environment[name])
+        found = self._texts[name]
+        self._n_left -= len(found)
+        if self._n_left < 0:
+            raise RecipeError(
+                f"${name} in {text!r:.120}: the environment would put in more than {MAX_INSERTED:,} characters"
+            )
+        return found
+
+
+def _from_environment(value: Any, variables: _Variables, depth: int) -> Any:
     if isinstance(value, str):
-        if "$" not in value:
-            return value
-        if lenient is None:
-            return _VARIABLE.sub(lambda match: _strict_value(match, value, environment), value)
-        return lenient.sub(lambda match: str(environment[match[1] or match[2]]), value)
+        return variables.replaced(value)
     if depth > MAX_DEPTH:
         raise RecipeError(f"more than {MAX_DEPTH} objects and lists are inside each other")
     if isinstance(value, Mapping):
-        return {key: _from_environment(item, environment, lenient, depth + 1) for key, item in value.items()}
+        return {key: _from_environment(item, variables, depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_from_environment(item, environment, lenient, depth + 1) for item in value]
+        return [_from_environment(item, variables, depth + 1) for item in value]
     return value
-
-
-def _lenient_pattern(environment: Mapping[str, Any]) -> re.Pattern[str]:
-    names = "|".join(re.escape(name) for name in sorted(environment, key=len, reverse=True) if name)
-    return re.compile(rf"\$(?:({names})|\{{({names})\}})" if names else r"(?!)()()")
-
-
-def _strict_value(match: re.Match[str], text: str, environment: Mapping[str, Any]) -> str:
-    if match[1]:
-        return "$"
-    name = match[2] or match[3]
-    if not name:
-        raise RecipeError(f"a '$' in {text!r:.120} is no name; write '$$' for a dollar")
-    if name not in environment:
-        known = ", ".join(sorted(map(str, environment))[:20])
-        raise RecipeError(f"${name} in {text!r:.120} is not known; the environment has: {known or 'nothing'}")
-    return str(environment[name])

@@ -153,7 +153,7 @@ class FileContext:
     ``beamline``, ``visit``, ``grid`` (as `glimt.stores.collections_db_registration.RegisteredGrid`), ``exposure_s``,
     ``wavelength_angstrom``, ``detector_distance_mm``, ``beam_x_mm``, ``beam_y_mm``, ``axis_start_deg``,
     ``axis_width_deg``, ``sample_id``, ``comments``, and ``names``: further names for the recipe. It is ready when the
-    file is there.
+    file is there and is JSON: half a file is one that is still being written.
 
     Parameters
     ----------
@@ -167,9 +167,12 @@ class FileContext:
         self._roots, self._folders = roots, folders
 
     def is_ready(self, parameters: Mapping[str, Any]) -> bool:
-        """Say whether the file is there, or none is named."""
-        path = parameters.get("collection_file")
-        return path is None or confined_path(path, self._roots).is_file()
+        """Say whether the file is there as a whole, or none is named."""
+        given = parameters.get("collection_file")
+        if given is None:
+            return True
+        path = confined_path(given, self._roots)
+        return path.is_file() and _is_json(_read_bytes(path))
 
     def find_names(self, parameters: Mapping[str, Any], *, guid: str) -> CollectionNames:
         """Read the file, if one is named."""
@@ -182,15 +185,31 @@ class FileContext:
         return CollectionNames(collection_names(facts, guid=guid, folders=self._folders) | told.names)
 
 
-def _read_file(path: Path) -> _CollectionFile:
+def _read_bytes(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             text = file.read(MAX_FILE_BYTES + 1)
-        if len(text) > MAX_FILE_BYTES:
-            raise RejectedMessageError(f"{path}: more than {MAX_FILE_BYTES} bytes")
-        return msgspec.json.decode(text, type=_CollectionFile)
     except OSError as error:
         raise RejectedMessageError(f"{path}: {error.strerror or error}") from None
+    if len(text) > MAX_FILE_BYTES:
+        raise RejectedMessageError(f"{path}: more than {MAX_FILE_BYTES} bytes")
+    return text
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeError):
+        return False
+    except RecursionError:
+        return True  # whole or not, it will never be read
+    return True
+
+
+def _read_file(path: Path) -> _CollectionFile:
+    text = _read_bytes(path)
+    try:
+        return msgspec.json.decode(text, type=_CollectionFile)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise RejectedMessageError(f"{path} describes no data collection: {error}") from None
 

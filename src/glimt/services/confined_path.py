@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from glimt.model.errors import RejectedMessageError
@@ -52,6 +52,15 @@ def confined_path(path: object, roots: Sequence[Path]) -> Path:
     if not any(real.is_relative_to(folder) for folder in open_folders):
         raise RejectedMessageError(_refusal(text, real, roots))
     return real
+
+
+def confine_to(roots: Sequence[Path]) -> Callable[[str], None]:
+    """Return a function that raises for paths outside the folders, as `confined_path` does."""
+
+    def confine(path: str) -> None:
+        confined_path(path, roots)
+
+    return confine
 
 
 def _writable(text: str) -> str:

@@ -81,7 +81,8 @@ class DispatcherService(Service):
     The request, as a message of a recipe or by itself, is ``{"recipes": [names], "custom_recipe": {...}, "parameters":
     {...}}``. What is known of the data collection, other packages' filters and the parameters fill the recipes in; all
     of them run as one, whose environment has the run's ``ID``: the parameter ``guid``, else one made from the message's
-    identity, so that a repeated delivery starts the very same run.
+    identity, so that a repeated delivery starts the very same run. A message without an identity of its own gets a
+    random one: another request that says the same is another request.
 
     Parameters
     ----------
@@ -136,13 +137,13 @@ class DispatcherService(Service):
         if not isinstance(message.get("parameters", {}), dict):
             raise RejectedMessageError(f"parameters is {str(message['parameters'])[:60]!r}; it has to be an object")
         parameters: Parameters = message.setdefault("parameters", {})
-        guid = self._guid(parameters, step.message_id)
+        guid = self._guid(parameters, step)
         with about_recipe(guid):
             try:
                 if self._is_ready(message, parameters):
                     self._dispatch(step, message, parameters, guid)
                 else:
-                    self._wait(step, message, parameters)
+                    self._wait(step, message, parameters, guid)
             except (BrokerError, ResultsDatabaseError) as error:
                 raise RetryMessageError(str(error)) from None
 
@@ -152,9 +153,14 @@ class DispatcherService(Service):
             self._database.close()
 
     @staticmethod
-    def _guid(parameters: Parameters, message_id: str) -> str:
+    def _guid(parameters: Parameters, step: RecipeStep) -> str:
         guid = parameters.get("guid")
+        if not step.is_identified:
+            # Its identity is made of what it says, and identities of what it sends are made of that.
+            step.message_id = str(uuid.uuid4())
+            guid = guid or step.message_id
         if not guid:
+            message_id = step.message_id
             digest = hashlib.blake2b(f"dispatcher/{message_id}".encode(), digest_size=16).digest()
             guid = str(uuid.UUID(bytes=digest, version=4))
         if not isinstance(guid, str) or not _GUID.fullmatch(guid):
@@ -169,7 +175,7 @@ class DispatcherService(Service):
             self._readiness.call(message, parameters)
         )
 
-    def _wait(self, step: RecipeStep, message: Parameters, parameters: Parameters) -> None:
+    def _wait(self, step: RecipeStep, message: Parameters, parameters: Parameters, guid: str) -> None:
         """Send the request again, later; or, when it has waited for too long, where it wants to go then."""
         now = self._clock()
         if "dispatcher_expiration" not in parameters:
@@ -184,11 +190,22 @@ class DispatcherService(Service):
             return
         error_queue = parameters.get("dispatcher_error_queue")
         if not error_queue:
-            raise RejectedMessageError("what the request is about is still not ready for processing; the wait is over")
+            why = self._why_not_ready(parameters, guid)
+            raise RejectedMessageError(
+                f"what the request is about is still not ready for processing; the wait is over{why}"
+            )
         if not isinstance(error_queue, str) or not _QUEUE_NAME.fullmatch(error_queue):
             raise RejectedMessageError(f"dispatcher_error_queue is {str(error_queue)[:60]!r}, not the name of a queue")
         log.info("the request is still not ready for processing and goes to %s", error_queue)
         step.post(Outgoing(_json(message), queue=error_queue, headers=_kept_headers(step)))
+
+    def _why_not_ready(self, parameters: Parameters, guid: str) -> str:
+        try:
+            for context in self._contexts:
+                context.find_names(parameters, guid=guid)
+        except RejectedMessageError as error:
+            return f": {error}"
+        return ""
 
     # Dispatching
 

@@ -22,11 +22,12 @@ from typing import ClassVar, Literal
 import msgspec
 
 from glimt.services.confined_path import confined_path
+from glimt.services.file_watcher_clock import WatchClock
 from glimt.services.file_watcher_items import read_items
 from glimt.services.file_watcher_presence import FilePresence, ImagePresence, Presence
 from glimt.services.file_watcher_request import read_request
 from glimt.services.file_watcher_round import WatchRound
-from glimt.services.file_watcher_status import read_status
+from glimt.services.file_watcher_status import WatchStatus, read_status
 from glimt.services.recipe_step import RecipeStep
 from glimt.services.service import Service, ServiceSetup
 from glimt.services.service_configuration import read_configuration
@@ -68,6 +69,8 @@ class FileWatcherService(Service):
     setup : ServiceSetup
     clock : callable
         The time, UTC [s].
+    monotonic : callable
+        A time that nobody sets [s], by which it is seen that somebody set the clock.
     """
 
     name: ClassVar[str] = "file_watcher"
@@ -76,10 +79,17 @@ class FileWatcherService(Service):
     prefetch: ClassVar[int] = 64
     batch: ClassVar[int] = 64
 
-    def __init__(self, setup: ServiceSetup, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        setup: ServiceSetup,
+        *,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         super().__init__(setup)
         self._configuration = read_configuration(setup, self.name, FileWatcherConfiguration)
         self._clock = clock
+        self._watch_clock = WatchClock(clock, monotonic)
         self._new_files = NewFiles(self._configuration.notice)
         self._masters: OrderedDict[tuple[str, str], ArrivingImages] = OrderedDict()
         self._used: dict[tuple[str, str], float] = {}
@@ -102,6 +112,8 @@ class FileWatcherService(Service):
         is_quiet = not any(each.has_news(now) for each in rounds)
         if is_quiet:
             waited_s = self._wait(rounds, now)
+            for each in rounds:
+                self._follow_clock(each.status)
             now = self._clock()
         for each in rounds:
             delay_s = 0.0 if is_quiet and each.has_notice else max(0.0, each.next_look_s(now) - waited_s)
@@ -116,6 +128,7 @@ class FileWatcherService(Service):
         request = read_request(step.parameters)
         items = read_items(step.parameters, self._confine)
         status = read_status(step.payload, items.word, self._clock())
+        self._follow_clock(status)
         presence: Presence
         if items.hdf5 is None:
             status.n_items = items.n_items
@@ -124,6 +137,14 @@ class FileWatcherService(Service):
             presence = ImagePresence(self._master(items.hdf5, request.dataset), self._new_files, self._clock)
         is_out_of_order = self._configuration.out_of_order if request.out_of_order is None else request.out_of_order
         return WatchRound(step, request, items, presence, status, in_order=not is_out_of_order)
+
+    def _follow_clock(self, status: WatchStatus) -> None:
+        """Let a watch have as much time left as before when somebody sets the clock."""
+        jump_s = self._watch_clock.jumped_by_s(status.clock)
+        if jump_s:
+            log.warning("the clock was set by %+.0f s; that ends no watch", jump_s)
+            status.shift(jump_s)
+        status.clock = self._watch_clock.stamp()
 
     def _confine(self, path: str) -> None:
         confined_path(path, self.setup.roots)
@@ -160,7 +181,7 @@ class FileWatcherService(Service):
 
     def _master(self, path: str, dataset: str) -> ArrivingImages:
         key, now = (path, dataset), time.monotonic()
-        images = self._masters.pop(key, None) or ArrivingImages(path, dataset)
+        images = self._masters.pop(key, None) or ArrivingImages(path, dataset, self._confine)
         while self._masters:
             oldest = next(iter(self._masters))
             if len(self._masters) < MAX_OPEN_MASTERS and now - self._used[oldest] < _FORGET_MASTER_S:

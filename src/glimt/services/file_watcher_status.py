@@ -2,7 +2,8 @@
 
 ``{"filewatcher-status": {"seen-files": 12, "start-time": ..., "last-seen": ...}}`` is Zocalo's; for HDF5 files
 ``seen-images`` and ``image-count``. Ours are ``glimt-first-seen`` and, out of order, ``glimt-seen-beyond``: what is
-seen behind the first gap, as pairs of first and end, counted from 0.
+seen behind the first gap, as pairs of first and end, counted from 0; and ``glimt-clock``
+(`glimt.services.file_watcher_clock`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from glimt.model.errors import RejectedMessageError
+from glimt.services.file_watcher_clock import ClockStamp, read_stamp
 
 STATUS = "filewatcher-status"
 _MAX_RANGES = 100_000
@@ -33,6 +35,8 @@ class WatchStatus:
         Ranges seen behind it: first, and the one after the last; in order, apart from each other.
     n_items : int or None
         How many there will be, where that is found out on the way.
+    clock : ClockStamp or None
+        By which the times were written.
     """
 
     started: float
@@ -41,11 +45,20 @@ class WatchStatus:
     last_seen: float | None = None
     beyond: list[list[int]] = field(default_factory=list)
     n_items: int | None = None
+    clock: ClockStamp | None = None
 
     @property
     def n_seen(self) -> int:
         """How many items were seen."""
         return self.n_in_order + sum(end - first for first, end in self.beyond)
+
+    def shift(self, by_s: float) -> None:
+        """Move all times, because the clock was set."""
+        self.started += by_s
+        if self.first_seen is not None:
+            self.first_seen += by_s
+        if self.last_seen is not None:
+            self.last_seen += by_s
 
     def note(self, number: int, when: float) -> None:
         """Note an item (from 0) as seen; one that is noted twice counts once."""
@@ -97,6 +110,8 @@ class WatchStatus:
             status["image-count"] = self.n_items
         if self.beyond:
             status["glimt-seen-beyond"] = self.beyond
+        if self.clock is not None:
+            status["glimt-clock"] = list(self.clock)
         return {STATUS: status}
 
 
@@ -124,6 +139,7 @@ def read_status(payload: Any, word: str, now: float) -> WatchStatus:
         last_seen=_time(status, "last-seen"),
         beyond=_ranges(status.get("glimt-seen-beyond", []), n_seen),
         n_items=n_items,
+        clock=read_stamp(status.get("glimt-clock")),
     )
 
 

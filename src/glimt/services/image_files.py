@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from glimt.model.errors import DecodeError, GlimtError, RejectedMessageError, RetryMessageError, UsageError
+from glimt.services.confined_path import confine_to
 from glimt.sources.image_file import HDF5_MAGIC, open_images
 from glimt.sources.image_file_metadata import ImageMetadata
 from glimt.sources.image_file_series import ImageSeries
@@ -61,10 +63,13 @@ class ImageFiles:
     ----------
     largest : int
         Files kept open. HDF5 files are, those with one image are read and closed.
+    roots : sequence of Path
+        Folders that links in HDF5 files must not lead out of; see `glimt.services.confined_path`.
     """
 
-    def __init__(self, largest: int = 16) -> None:
+    def __init__(self, largest: int = 16, *, roots: Sequence[Path]) -> None:
         self._largest = largest
+        self._confine = confine_to(roots)
         self._held: OrderedDict[Path, _Held] = OrderedDict()
         self._buffer: npt.NDArray[Any] = np.empty((0, 0), np.uint8)
 
@@ -106,9 +111,11 @@ class ImageFiles:
             The file or the image is missing, cut or damaged, or not written yet.
         UsageError
             The format cannot be read here.
+        RejectedMessageError
+            The file leads to another one outside the roots.
         """
         if not self.holds_many(path):
-            with open_images(path) as series:
+            with open_images(path, self._confine) as series:
                 return FileImage(series.read(0), series.metadata, series.mask)
         was_open = path in self._held
         try:
@@ -149,7 +156,7 @@ class ImageFiles:
             self._drop(path)
         while len(self._held) >= self._largest:
             self._drop(next(iter(self._held)))
-        self._held[path] = held = _Held(open_images(path), identity, state, time.monotonic())
+        self._held[path] = held = _Held(open_images(path, self._confine), identity, state, time.monotonic())
         return held
 
     def _drop(self, path: Path) -> None:
@@ -169,6 +176,8 @@ def unreadable(error: GlimtError, n_deliveries: int, *, retry_s: float) -> Rejec
     A file that is missing or damaged may still be written: the message comes again after ``retry_s``, then twice, four
     times that and so on, and is rejected at its sixth delivery. Other errors are for good.
     """
+    if isinstance(error, RejectedMessageError):
+        return error
     if isinstance(error, UsageError):
         return RejectedMessageError(str(error))
     if n_deliveries < N_ATTEMPTS:

@@ -98,7 +98,7 @@ class ImagesService(Service):
         super().__init__(setup)
         self._configuration = read_configuration(setup, self.name, ImagesConfiguration)
         self._visit = re.compile(self._configuration.visit)
-        self._files = ImageFiles(4)
+        self._files = ImageFiles(4, roots=setup.roots)
         pillow()
         self._commands: dict[str, Callable[[PluginParameter], Any]] = {
             "diffraction": self._diffraction,

@@ -6,6 +6,7 @@ import logging
 import random
 import threading
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -21,7 +22,7 @@ from glimt.services.ispyb_sequence import UnresolvedError, command_name, run_mes
 from glimt.services.recipe_step import RecipeStep
 from glimt.services.service import Service, ServiceSetup
 from glimt.services.service_configuration import read_configuration
-from glimt.stores.results_db import ResultsDatabase
+from glimt.stores.results_db import ResultsBusyError, ResultsDatabase
 from glimt.stores.results_done import done_metadata, forget_results, record_result, recorded_result
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ T = TypeVar("T")
 _LOG = logging.getLogger(__name__)
 
 _POLL_S = 1.0
+_AGAIN_S = 0.1
+_MAX_AGAIN = 2
 _BUFFER_DELAY_S = 20.0
 _BUFFER_EXPIRES_S = 600.0
 _EXPIRY = "buffer_expiry_time"
@@ -49,8 +52,9 @@ class IspybConfiguration(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     keep_done_days : float
         How long that is kept.
     wait_s : float
-        How long a message waits for a database that is away; when it has been away for so long messages are given back,
-        delivered again, and after six deliveries are dead letters.
+        How long a message waits for a database that is away or locked; when it has been so for so long messages are
+        given back, delivered again, and after six deliveries are dead letters. A message that fails while the database
+        answers is tried twice more, and is a dead letter then.
     """
 
     idempotency: bool = True
@@ -136,37 +140,60 @@ class IspybService(Service):
             row = image_row(CommandRun(session, (), {}).now, _image(fields))
             write_image_rows(session, [row])
             return _image_outcome(fields, row)
-        if self._configuration.idempotency:
+        # Without an identity of its own, another message that says the same would be taken for this one.
+        is_kept = self._configuration.idempotency and step.is_identified
+        if is_kept:
             known = recorded_result(session, step.message_id)
             if known is not None:
                 return msgspec.convert(known, _Outcome)
         run = CommandRun(session, self.setup.roots, dict(step.environment))
         result = run_message(fields, message, run)
         outcome = _Outcome(result, run.stored, run.messages)
-        if self._configuration.idempotency:
+        if is_kept:
             record_result(session, step.message_id, name, outcome)
         return outcome
 
     def _write(self, work: Callable[[Session], T]) -> T:
         """Do something in a transaction; while the database is away, wait for it and begin anew."""
+        n_again = 0
         while True:
             try:
                 self._prepare()
                 with self._database.transaction() as session:
                     done = work(session)
-                if self._away_since is not None:
-                    _LOG.info("the results database is back after %.0f s", time.monotonic() - self._away_since)
-                    self._away_since = None
+                self._note_answer()
                 return done
             except ResultsDatabaseError as error:
-                if self._away_since is None:
-                    self._away_since = time.monotonic()
-                    _LOG.warning("waiting for the results database: %s", error)
-                left_s = self._away_since + self._configuration.wait_s - time.monotonic()
-                if left_s <= 0 or self._closing.is_set():
+                if isinstance(error, ResultsBusyError) or not self._database.answers():
+                    n_again = 0
+                    self._wait_for_database(error)
+                    continue
+                self._note_answer()
+                if n_again == _MAX_AGAIN:
+                    raise RejectedMessageError(f"{error} (the database answers otherwise)") from None
+                if self._closing.wait(_AGAIN_S * random.uniform(0.5, 1.0)):
                     raise RetryMessageError(str(error)) from None
-                # Two that got into each other's way shall not meet again.
-                self._closing.wait(min(left_s, _POLL_S * random.uniform(0.5, 1.0)))
+                n_again += 1
+            except Exception:
+                self._note_answer()
+                raise
+
+    def _note_answer(self) -> None:
+        if self._away_since is not None:
+            _LOG.info("the results database is back after %.0f s", time.monotonic() - self._away_since)
+            self._away_since = None
+
+    def _wait_for_database(self, error: ResultsDatabaseError) -> None:
+        if self._away_since is None:
+            self._away_since = time.monotonic()
+            _LOG.warning("waiting for the results database: %s", error)
+        left_s = self._away_since + self._configuration.wait_s - time.monotonic()
+        if left_s <= 0 or self._closing.is_set():
+            if isinstance(error, ResultsBusyError):
+                self._away_since = None  # it answered: the next message may have its turn
+            raise RetryMessageError(str(error)) from None
+        # Two that got into each other's way shall not meet again.
+        self._closing.wait(min(left_s, _POLL_S * random.uniform(0.5, 1.0)))
 
     def _prepare(self) -> None:
         if self._is_prepared:
@@ -243,6 +270,8 @@ def _image_outcome(fields: Fields, row: Mapping[str, Any]) -> _Outcome:
 
 
 def _send(step: RecipeStep, outcome: _Outcome) -> None:
+    if not step.is_identified:
+        step.message_id = uuid.uuid4().hex  # else what is sent would be taken for what an equal message sent
     for stream, payload in outcome.messages:
         step.send(payload, stream, default="output")
     step.environment.update(outcome.stored)

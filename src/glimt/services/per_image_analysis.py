@@ -64,7 +64,7 @@ class PerImageAnalysisService(Service):
     def __init__(self, setup: ServiceSetup) -> None:
         super().__init__(setup)
         self._configuration = read_configuration(setup, self.name, PerImageAnalysisConfiguration)
-        self._files = ImageFiles(self._configuration.open_files)
+        self._files = ImageFiles(self._configuration.open_files, roots=setup.roots)
         poni, mask = self._configuration.poni, self._configuration.mask
         self._analyzers = KeptAnalyzers(poni=read_poni(poni) if poni else None, mask=read_mask(mask) if mask else None)
         self._told_reflections = False

@@ -11,6 +11,7 @@ from typing import Any
 
 from glimt.model.errors import RecipeError
 from glimt.model.recipe import Recipe
+from glimt.model.recipe_envelope import MAX_DELAY_S
 from glimt.services.service_outputs import CONTRACTS, QueueContract
 
 _LABELS = frozenset({"service", "comment", "description"})
@@ -108,6 +109,8 @@ def _delay_problems(node: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
         is_time = False
     if not is_time:
         yield f"transport-delay is {delay!r:.60}, not a number of seconds", True
+    elif float(delay) > MAX_DELAY_S:
+        yield f"transport-delay is {delay!r:.60}, more than 49 days ({MAX_DELAY_S:.0f} s)", True
 
 
 def _output_problems(node: Mapping[str, Any], contract: QueueContract) -> Iterator[tuple[str, bool]]:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 _recipe_id: ContextVar[str] = ContextVar("glimt_recipe_id", default="")
 
@@ -39,9 +40,41 @@ class RecipeLogFilter(logging.Filter):
         return True
 
 
+class LineFormatter(logging.Formatter):
+    r"""Formats a record as one line, whatever is in it: messages of others cannot write lines or move the cursor.
+
+    What is not printable (line ends, terminal escapes, marks that turn the direction of writing) is escaped as in
+    Python, ``\n`` and ``\x1b``. Only a traceback has lines of its own: all of them are indented.
+    """
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  its name in logging
+        """Return the line without the traceback."""
+        return printable(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802  its name in logging
+        """Return the traceback, each line indented."""
+        return _indented(super().formatException(ei))
+
+    def formatStack(self, stack_info: str) -> str:  # noqa: N802  its name in logging
+        """Return the stack, each line indented."""
+        return _indented(super().formatStack(stack_info))
+
+
+def printable(text: str) -> str:
+    """Return a text with everything that is not printable escaped."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def _indented(text: str) -> str:
+    """Return lines with spaces before each, so that none looks like a line of the log."""
+    return "\n".join("  " + printable(line) for line in text.split("\n"))
+
+
 def log_handler(name: str) -> logging.Handler:
     """Return a handler that writes lines as ``12:03:04 INFO NAME [recipe ID]: text`` on standard error."""
     handler = logging.StreamHandler()
     handler.addFilter(RecipeLogFilter())
-    handler.setFormatter(logging.Formatter(LOG_FORMAT.replace("{name}", name.replace("%", "%%")), datefmt="%H:%M:%S"))
+    handler.setFormatter(LineFormatter(LOG_FORMAT.replace("{name}", name.replace("%", "%%")), datefmt="%H:%M:%S"))
     return handler

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import uuid
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -34,7 +35,7 @@ class RecipeStep:
     recipe : Envelope or None
         The recipe the message belongs to; ``None`` for a plain message.
     message_id : str
-        The same if the message is delivered again.
+        The same if the message is delivered again; without an identity a new one each time.
     is_identified : bool
         Whether no other message has this ``message_id``; see `glimt.brokers.broker.Delivery`.
     n_deliveries : int
@@ -44,7 +45,9 @@ class RecipeStep:
     """
 
     def __init__(self, delivery: Delivery, envelope: Envelope | None, payload: Any) -> None:
-        self.message_id, self.n_deliveries = delivery.message_id, delivery.n_deliveries
+        # What is sent is named after this message: two that only look alike must not send what looks like one.
+        self.message_id = delivery.message_id if delivery.is_identified else uuid.uuid4().hex
+        self.n_deliveries = delivery.n_deliveries
         self.is_identified = delivery.is_identified
         self.headers: Mapping[str, Any] = delivery.headers
         self.queue = delivery.queue

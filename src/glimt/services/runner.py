@@ -13,16 +13,18 @@ from glimt.brokers.broker import Broker, Delivery, Outgoing, QueueSpec
 from glimt.brokers.dead_letter import dead_letter_headers, dead_letter_queue
 from glimt.model.errors import (
     BrokerError,
+    BrokerRefusedError,
     DecodeError,
+    GlimtError,
     LostDeliveryError,
     RecipeError,
     RejectedMessageError,
-    UnknownQueueError,
+    UsageError,
 )
 from glimt.services.recipe_log import about_recipe
 from glimt.services.recipe_step import RecipeStep
 from glimt.services.runner_error_route import dead_letter, error_messages
-from glimt.services.runner_failures import FailureLog, RetryRule, Verdict, judge
+from glimt.services.runner_failures import UNSENDABLE, FailureLog, RetryRule, Verdict, judge
 from glimt.services.runner_message import read_step
 from glimt.services.runner_settling import Settler
 from glimt.services.service import Service
@@ -30,6 +32,7 @@ from glimt.services.service_activity import ServiceActivity, ServiceState
 
 _MAX_AT_ONCE = 256
 _WAIT_S = 1.0
+_SUSPECT_FROM = 3
 _FIRST_BACK_OFF_S, _LONGEST_BACK_OFF_S = 0.1, 5.0
 
 
@@ -71,6 +74,8 @@ class ServiceRunner:
         self._failures = FailureLog(self._log)
         self._settler = Settler(broker, self.activity, self._persist, self._give_up, self._log)
         self._inbox: list[Delivery] = []
+        self._at_hand: dict[int, Delivery] = {}
+        self._is_wary = False
         self._stop = threading.Event()
         self._idle_at = time.monotonic()
 
@@ -79,6 +84,8 @@ class ServiceRunner:
 
         Raises
         ------
+        UsageError
+            The service cannot run as it is set up.
         BrokerError
             The broker cannot be reached, or refuses.
         """
@@ -89,7 +96,13 @@ class ServiceRunner:
         self.service.connected(self.broker.has_queue)
 
     def run(self) -> None:
-        """Handle messages until `stop` is called, then close the service; a broker that goes away is waited for."""
+        """Handle messages until `stop` is called, then close the service; a broker that goes away is waited for.
+
+        Raises
+        ------
+        UsageError
+            The service cannot run as it is set up; see `open`.
+        """
         try:
             with contextlib.suppress(_StoppedError):
                 self._until_reached(self.open)
@@ -99,12 +112,19 @@ class ServiceRunner:
             self.close()
 
     def _round(self) -> None:
-        self.poll(_WAIT_S if self.service.idle_s is None else min(_WAIT_S, self._idle_in_s()))
+        try:
+            self.poll(_WAIT_S if self.service.idle_s is None else min(_WAIT_S, self._idle_in_s()))
+        except UsageError as error:  # it runs as it is set up: this is no reason never to start it again
+            raise RuntimeError(f"the broker was used wrongly: {error}") from error
 
     def poll(self, timeout_s: float = 0.0) -> int:
         """Handle the messages that are there, waiting up to ``timeout_s`` for the first; return how many there were.
 
-        When this returns all of them are settled, refused or lost to another receiver.
+        When this returns all of them are settled, refused or lost to another receiver; those that were not dealt with
+        when an exception leaves are handled by the next call.
+
+        A message that was delivered before is fetched by itself, and is handled and settled by itself from its third
+        delivery on: if it is what kills the process, its neighbors are not delivered once more because of it.
 
         Raises
         ------
@@ -114,13 +134,20 @@ class ServiceRunner:
         deliveries, self._inbox = self._inbox, []
         if not deliveries:
             self.activity.enter(ServiceState.IDLE)
-            deliveries = self.broker.receive(min(self._prefetch, _MAX_AT_ONCE), timeout_s=timeout_s)
+            limit = 1 if self._is_wary else min(self._prefetch, _MAX_AT_ONCE)
+            deliveries = self.broker.receive(limit, timeout_s=timeout_s)
+            self._is_wary = any(delivery.n_deliveries > 1 for delivery in deliveries)
         if deliveries:
             self.activity.enter(ServiceState.PROCESSING)
+            self._at_hand = {id(delivery): delivery for delivery in deliveries}
             try:
-                self._handle_all(deliveries)
+                try:
+                    self._handle_all(deliveries)
+                finally:
+                    self._settler.flush()
             finally:
-                self._settler.flush()
+                left, self._at_hand = self._at_hand, {}
+                self._inbox = [*left.values(), *self._inbox]
         if self.service.idle_s is not None and self._idle_in_s() <= 0:
             self._idle()
         self.activity.enter(ServiceState.IDLE)
@@ -148,18 +175,29 @@ class ServiceRunner:
 
     def _handle_all(self, deliveries: list[Delivery]) -> None:
         """Handle messages; those that are left when the service shall stop are handed back by closing the broker."""
+        suspects = [delivery for delivery in deliveries if delivery.n_deliveries >= _SUSPECT_FROM]
+        if max((delivery.n_deliveries for delivery in suspects), default=0) % 2 == 0:
+            suspects.reverse()  # who killed the process is the first that is left: let its neighbors be done before it
+        others = [delivery for delivery in deliveries if delivery.n_deliveries < _SUSPECT_FROM]
         size = max(self.service.batch, 1)
-        for first in range(0, len(deliveries), size):
-            if self._stop.is_set() and first:
+        groups = [[suspect] for suspect in suspects]
+        groups += [others[first : first + size] for first in range(0, len(others), size)]
+        for number, group in enumerate(groups):
+            if self._stop.is_set() and number:
                 return
-            steps = [
-                (delivery, step) for delivery in deliveries[first : first + size] if (step := self._read(delivery))
-            ]
-            if len(steps) < 2 or not self._handle_batch(steps):
-                for delivery, step in steps:
-                    self._handle(delivery, step)
-            if self._settler.is_due():
+            self._handle_group(group)
+            if number < len(suspects) or self._settler.is_due():
                 self._settler.flush()
+
+    def _handle_group(self, deliveries: list[Delivery]) -> None:
+        steps = [(delivery, step) for delivery in deliveries if (step := self._read(delivery))]
+        if len(steps) < 2 or not self._handle_batch(steps):
+            for delivery, step in steps:
+                self._handle(delivery, step)
+
+    def _done(self, delivery: Delivery) -> None:
+        """Take a message as dealt with, or as the settler's."""
+        self._at_hand.pop(id(delivery), None)
 
     def _read(self, delivery: Delivery) -> RecipeStep | None:
         try:
@@ -179,14 +217,14 @@ class ServiceRunner:
             began = time.perf_counter()
             try:
                 self.service.handle_batch([step for _, step in steps])
-            except Exception as error:  # noqa: BLE001 - a service raises what it likes; each message is tried by itself now
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - it raises what it likes; each is tried by itself now
                 self._log.debug("a batch of %d failed, each is handled by itself: %s", len(steps), error)
                 for number, (delivery, _) in enumerate(steps):
                     steps[number] = (delivery, self._read_again(delivery))
                 return False
             duration_s = (time.perf_counter() - began) / len(steps)
         for delivery, step in steps:
-            self._settler.add(delivery, step.outgoing)
+            self._settle(delivery, step)
             self.activity.took(duration_s)
         return True
 
@@ -195,46 +233,74 @@ class ServiceRunner:
             began = time.perf_counter()
             try:
                 self.service.handle(step)
-            except Exception as error:  # noqa: BLE001 - a service raises what it likes, and only its message fails
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - it raises what it likes, and only its message fails
                 self._fail(delivery, step, error)
             else:
-                self._settler.add(delivery, step.outgoing)
+                self._settle(delivery, step)
             self.activity.took(time.perf_counter() - began)
+
+    def _settle(self, delivery: Delivery, step: RecipeStep) -> None:
+        self._settler.add(delivery, step.outgoing)
+        self._done(delivery)
 
     def _idle(self) -> None:
         self._idle_at = time.monotonic()
         self.activity.enter(ServiceState.TIMER)
         try:
             messages = [message for step in self.service.idle() for message in step.outgoing]
-        except Exception as error:  # noqa: BLE001 - as in _handle
-            self.activity.add("failed")
-            reason = f"{type(error).__name__}: {error}"
-            self._failures.write(None, error, Verdict(reason, None, "failed", is_known=False))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - as in _handle
+            self._idle_failed(error)
             return
         if messages:
             self._send(messages)
-        self.service.idle_done()
+        try:
+            self.service.idle_done()
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - as in _handle
+            self._idle_failed(error)
+
+    def _idle_failed(self, error: BaseException) -> None:
+        self.activity.add("failed")
+        verdict = Verdict(f"{type(error).__name__}: {error}", None, "failed", is_known=False)
+        self._failures.write(None, error, verdict)
 
     def _send(self, messages: list[Outgoing]) -> None:
-        """Send what idle work made; a message whose queue is unknown goes to the dead letters."""
+        """Send what idle work made; a message that the broker does not take goes to the dead letters."""
         try:
             self._persist(lambda: self.broker.send(messages))
-        except UnknownQueueError as error:
+        except UNSENDABLE as error:
             if len(messages) > 1:
                 for message in messages:
                     self._send([message])
                 return
             self.activity.add("failed")
-            self._log.error("a message is a dead letter: %s", error)
-            name, reason = dead_letter_queue(messages[0].queue), str(error)
-            self.broker.declare([QueueSpec(name, has_dead_letters=False)])
-            headers = dead_letter_headers(messages[0].headers, reason, messages[0].queue)
-            self._send([replace(messages[0], queue=name, exchange="", delay_s=0.0, headers=headers)])
+            self._bury_answer(messages[0], str(error))
+
+    def _bury_answer(self, message: Outgoing, reason: str) -> None:
+        """Put a message that cannot be sent among the dead letters: of its queue, else of the service."""
+        own = self.queues[0].name if self.queues else self.service.name
+        headers = dead_letter_headers(message.headers, reason, message.queue)
+        letter = replace(message, topic="", exchange="", delay_s=0.0, expiration_s=None, headers=headers)
+        bare = Outgoing(message.body, queue=own, headers=dead_letter_headers({}, reason, own))
+        for queue, made in ((message.queue, letter), (own, letter), (own, bare)):
+            if not queue:
+                continue
+            name = dead_letter_queue(queue)
+            try:
+                self._declare_dead_letters(name)
+                self._persist(lambda made=made, name=name: self.broker.send([replace(made, queue=name)]))  # type: ignore[misc]
+            except UNSENDABLE:
+                continue
+            self._log.error("a message is a dead letter in %s: %s", name, reason)
+            return
+        self._log.error("a message is lost, as not even a dead letter can be made of it: %s", reason)
+
+    def _declare_dead_letters(self, name: str) -> None:
+        self._persist(lambda: self.broker.declare([QueueSpec(name, has_dead_letters=False)]))
 
     def _idle_in_s(self) -> float:
         return max((self.service.idle_s or 0.0) - (time.monotonic() - self._idle_at), 0.0)
 
-    def _fail(self, delivery: Delivery, step: RecipeStep | None, error: Exception) -> None:
+    def _fail(self, delivery: Delivery, step: RecipeStep | None, error: BaseException) -> None:
         verdict = judge(error, delivery, self._retry)
         self._failures.write(delivery, error, verdict)
         self.activity.add(verdict.outcome)
@@ -242,30 +308,52 @@ class ServiceRunner:
             self._bury(delivery, verdict.reason, step)
             return
         delay_s = verdict.retry_after_s
-        self._of_delivery(delivery, lambda: self.broker.refuse(delivery, verdict.reason, retry_after_s=delay_s))
+        self._refuse(delivery, verdict.reason, delay_s)
 
     def _give_up(self, delivery: Delivery, reason: str) -> None:
         """Put a message that was handled, but whose answers cannot be sent, among the dead letters."""
         self.activity.add("rejected")
         self._log.error("message %s of %s is a dead letter: %s", delivery.message_id, delivery.queue, reason)
-        self._bury(delivery, reason, self._read(delivery))
+        try:
+            step = self._read_again(delivery)
+        except GlimtError:
+            step = None
+        self._bury(delivery, reason, step)
 
     def _bury(self, delivery: Delivery, reason: str, step: RecipeStep | None) -> None:
         """Put a message among the dead letters and tell the recipe's error route, as one."""
-        messages: list[Outgoing] = []
-        if step is not None:
-            messages = error_messages(self._read_again(delivery), reason, self.service.name)
+        messages = [] if step is None else self._error_messages(delivery, reason)
         if messages:
-            if self._has_dead_letters.get(delivery.queue, True):
-                self.broker.declare([QueueSpec(dead_letter_queue(delivery.queue), has_dead_letters=False)])
-                messages.append(dead_letter(delivery, reason))
             try:
+                if self._has_dead_letters.get(delivery.queue, True):
+                    self._declare_dead_letters(dead_letter_queue(delivery.queue))
+                    messages.append(dead_letter(delivery, reason))
                 self._of_delivery(delivery, lambda: self.broker.settle([delivery], messages))
-            except UnknownQueueError as error:
+            except UNSENDABLE as error:
                 self._log.error("the error route of the recipe cannot be used: %s", error)
             else:
                 return
-        self._of_delivery(delivery, lambda: self.broker.refuse(delivery, reason))
+        self._refuse(delivery, reason, None)
+
+    def _error_messages(self, delivery: Delivery, reason: str) -> list[Outgoing]:
+        try:
+            return error_messages(self._read_again(delivery), reason, self.service.name)
+        except GlimtError as error:
+            self._log.error("the error route of the recipe cannot be used: %s", error)
+            return []
+
+    def _refuse(self, delivery: Delivery, reason: str, retry_after_s: float | None) -> None:
+        for delay_s in dict.fromkeys((retry_after_s, self._retry.longest_s)):
+            try:
+                self._of_delivery(
+                    delivery,
+                    lambda delay_s=delay_s: self.broker.refuse(delivery, reason, retry_after_s=delay_s),  # type: ignore[misc]
+                )
+            except UNSENDABLE as error:
+                self._log.error("message %s of %s cannot be given back: %s", delivery.message_id, delivery.queue, error)
+            else:
+                return
+        self._done(delivery)  # whatever else is tried will not help; it comes again when the service is started again
 
     def _of_delivery(self, delivery: Delivery, action: Callable[[], None]) -> None:
         try:
@@ -273,6 +361,7 @@ class ServiceRunner:
         except LostDeliveryError as error:
             self.activity.add("lost")
             self._log.info("message %s will be delivered again: %s", delivery.message_id, error)
+        self._done(delivery)
 
     def _persist(self, action: Callable[[], None]) -> None:
         """Call ``action`` until the broker takes it; errors that another attempt would not mend come through."""
@@ -280,7 +369,7 @@ class ServiceRunner:
         while True:
             try:
                 action()
-            except (LostDeliveryError, UnknownQueueError):
+            except (LostDeliveryError, *UNSENDABLE):
                 raise
             except BrokerError as error:
                 self._wait_for_broker(error, delay_s)
@@ -305,7 +394,8 @@ class ServiceRunner:
     def _wait_for_broker(self, error: BrokerError, delay_s: float) -> None:
         self._log.log(
             logging.WARNING if delay_s <= _FIRST_BACK_OFF_S else logging.DEBUG,
-            "the broker does not answer, nothing is lost; trying again: %s",
+            "the broker %s, nothing is lost; trying again: %s",
+            "refuses" if isinstance(error, BrokerRefusedError) else "does not answer",
             error,
         )
         if self._stop.wait(delay_s):

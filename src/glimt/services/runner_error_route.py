@@ -7,12 +7,12 @@ sends ``{"error", "service", "queue", "payload"}`` to the ``error`` targets of i
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from glimt.brokers.broker import DEAD_LETTER_PREFIX, DIED_NS, ORIGIN, REASON, Delivery, Outgoing
+from glimt.brokers.broker import Delivery, Outgoing
+from glimt.brokers.dead_letter import dead_letter_headers, dead_letter_queue
 from glimt.services.recipe_step import RecipeStep
 
 
@@ -34,7 +34,15 @@ def error_targets(step: RecipeStep) -> tuple[int, ...]:
 
 
 def error_messages(step: RecipeStep, reason: str, service: str) -> list[Outgoing]:
-    """Return what is sent because a message is given up; its ``step`` must not have sent anything yet."""
+    """Return what is sent because a message is given up; its ``step`` must not have sent anything yet.
+
+    Raises
+    ------
+    RecipeError
+        The error route leads to a step that is not there, or whose delay makes no sense.
+    ResultError
+        The payload cannot be sent.
+    """
     envelope = step.recipe
     if envelope is None:
         return []
@@ -53,8 +61,8 @@ def dead_letter(delivery: Delivery, reason: str) -> Outgoing:
     """Return a message as it is put among the dead letters by hand, together with other messages."""
     return Outgoing(
         body=delivery.body,
-        queue=DEAD_LETTER_PREFIX + delivery.queue,
-        headers={**delivery.headers, REASON: reason, ORIGIN: delivery.queue, DIED_NS: time.time_ns()},
+        queue=dead_letter_queue(delivery.queue),
+        headers=dead_letter_headers(delivery.headers, reason, delivery.queue),
         message_id=delivery.message_id,
         priority=delivery.priority,
     )

@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass
 
 from glimt.brokers.broker import MAX_DELIVERIES, Delivery
-from glimt.model.errors import DecodeError, RecipeError, RejectedMessageError, RetryMessageError
+from glimt.model.errors import (
+    BrokerRefusedError,
+    DecodeError,
+    RecipeError,
+    RejectedMessageError,
+    RetryMessageError,
+    UnknownQueueError,
+    UsageError,
+)
+from glimt.model.recipe_envelope import MAX_DELAY_S
 
 _MAX_REASON = 2000
 _MAX_KINDS = 1000
+_WAITS_EVERY_S = 60.0
+
+UNSENDABLE = (UnknownQueueError, UsageError, BrokerRefusedError)
+"""What a broker raises at a message that it will never take: the message is at fault, not the service."""
+
+_Kind = tuple[str, str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +69,15 @@ class Verdict:
     is_known: bool
 
 
-def judge(error: Exception, delivery: Delivery, rule: RetryRule) -> Verdict:
+def judge(error: BaseException, delivery: Delivery, rule: RetryRule) -> Verdict:
     """Decide what becomes of a message; see `glimt.services.service.Service`."""
     last = delivery.n_deliveries >= MAX_DELIVERIES
     if isinstance(error, RejectedMessageError | DecodeError | RecipeError):
         return Verdict(_short(str(error)), None, "rejected", is_known=True)
     if isinstance(error, RetryMessageError):
-        delay = rule.delay_s(delivery.n_deliveries) if error.after_s is None else max(error.after_s, 0.0)
+        delay = (
+            rule.delay_s(delivery.n_deliveries) if error.after_s is None else min(max(0.0, error.after_s), MAX_DELAY_S)
+        )
         return Verdict(_short(str(error)), None if last else delay, "rejected" if last else "retried", is_known=True)
     reason = _short(f"{type(error).__name__}: {error}")
     return Verdict(reason, None if last else rule.delay_s(delivery.n_deliveries), "failed", is_known=False)
@@ -68,6 +86,9 @@ def judge(error: Exception, delivery: Delivery, rule: RetryRule) -> Verdict:
 class FailureLog:
     """Writes what failed: a traceback for each kind of error the first time, a line after that.
 
+    What is tried again because its time has not come is told once a minute for each kind. Errors are of one kind when
+    they have the same type and come from the same line, whatever their text is.
+
     Parameters
     ----------
     log : Logger
@@ -75,14 +96,17 @@ class FailureLog:
 
     def __init__(self, log: logging.Logger) -> None:
         self._log = log
-        self._seen: dict[tuple[str, str, int], int] = {}
-        self._waits: set[str] = set()
+        self._seen: dict[_Kind, int] = {}
+        self._waits: dict[_Kind, tuple[float, int]] = {}
 
-    def write(self, delivery: Delivery | None, error: Exception, verdict: Verdict) -> None:
+    def write(self, delivery: Delivery | None, error: BaseException, verdict: Verdict) -> None:
         """Write what became of a message; ``None`` for what was done without one."""
         what = _fate(delivery, verdict)
         if verdict.is_known:
-            self._log.log(self._level(verdict), "%s: %s", what, verdict.reason)
+            if verdict.retry_after_s is None:
+                self._log.error("%s: %s", what, verdict.reason)
+            else:
+                self._write_wait(what, error, verdict)
             return
         kind = _kind(error)
         n_before = self._seen.get(kind, 0)
@@ -93,14 +117,19 @@ class FailureLog:
         else:
             self._log.error("%s: %s (its traceback is above; %d times so far)", what, verdict.reason, n_before + 1)
 
-    def _level(self, verdict: Verdict) -> int:
-        """Return how loud to be: of a thousand messages that wait for the same, one line is enough."""
-        if verdict.retry_after_s is None:
-            return logging.ERROR
-        if verdict.reason in self._waits or len(self._waits) >= _MAX_KINDS:
-            return logging.DEBUG
-        self._waits.add(verdict.reason)
-        return logging.INFO
+    def _write_wait(self, what: str, error: BaseException, verdict: Verdict) -> None:
+        """Write that a message waits: of a thousand that wait for the same, one line a minute is enough."""
+        kind, now = _kind(error), time.monotonic()
+        told_at, n_untold = self._waits.get(kind, (float("-inf"), 0))
+        if now - told_at < _WAITS_EVERY_S:
+            self._waits[kind] = told_at, n_untold + 1
+            self._log.debug("%s: %s", what, verdict.reason)
+            return
+        if len(self._waits) >= _MAX_KINDS:
+            self._waits.clear()
+        self._waits[kind] = now, 0
+        more = f" (and {n_untold} like it in the meantime)" if n_untold else ""
+        self._log.info("%s: %s%s", what, verdict.reason, more)
 
 
 def _fate(delivery: Delivery | None, verdict: Verdict) -> str:
@@ -110,7 +139,7 @@ def _fate(delivery: Delivery | None, verdict: Verdict) -> str:
     return f"message {delivery.message_id} of {delivery.queue} {fate} (delivery {delivery.n_deliveries})"
 
 
-def _kind(error: Exception) -> tuple[str, str, int]:
+def _kind(error: BaseException) -> _Kind:
     """Return type and place of an error; the same place with other values is the same kind."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from glimt.brokers.broker import Broker, Delivery, Outgoing
-from glimt.model.errors import LostDeliveryError, UnknownQueueError
+from glimt.model.errors import LostDeliveryError
+from glimt.services.runner_failures import UNSENDABLE
 from glimt.services.service_activity import ServiceActivity
 
 MAX_TOGETHER = 64
@@ -61,25 +62,35 @@ class Settler:
     def flush(self) -> None:
         """Settle all that is held, as one; if that cannot be because of one message, each by itself.
 
+        A message whose answers no broker takes is given up. What is not settled when an error comes through is still
+        held.
+
         Raises
         ------
         BrokerError
             The broker cannot be reached and the service shall end: the messages will be delivered again.
         """
-        group, self._handled = self._handled, []
-        if not group:
+        if not self._handled:
             return
-        try:
-            self._settle(group)
-        except (LostDeliveryError, UnknownQueueError) as error:
-            if len(group) == 1:
-                self._settle_failed(group[0], error)
+        n = len(self._handled)
+        if n > 1:
+            try:
+                self._settle(self._handled[:n])
+            except (LostDeliveryError, *UNSENDABLE):
+                pass  # because of which of them is seen when each is by itself
+            else:
+                del self._handled[:n]
                 return
-            for each in group:
-                try:
-                    self._settle([each])
-                except (LostDeliveryError, UnknownQueueError) as own:
-                    self._settle_failed(each, own)
+        for _ in range(n):
+            self._settle_first()
+
+    def _settle_first(self) -> None:
+        first = self._handled[0]
+        try:
+            self._settle([first])
+        except (LostDeliveryError, *UNSENDABLE) as error:
+            self._settle_failed(first, error)
+        del self._handled[0]
 
     def _settle(self, group: list[_Handled]) -> None:
         done = [delivery for delivery, _ in group]
@@ -87,7 +98,7 @@ class Settler:
         self._persist(lambda: self._broker.settle(done, messages))
         self._activity.add("handled", len(group))
 
-    def _settle_failed(self, handled: _Handled, error: LostDeliveryError | UnknownQueueError) -> None:
+    def _settle_failed(self, handled: _Handled, error: Exception) -> None:
         if isinstance(error, LostDeliveryError):
             self._activity.add("lost")
             self._log.info("message %s will be delivered again: %s", handled.delivery.message_id, error)

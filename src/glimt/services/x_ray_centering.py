@@ -4,28 +4,40 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import msgspec
 
-from glimt.model.errors import RejectedMessageError, RetryMessageError, UsageError
+from glimt.model.errors import (
+    DecodeError,
+    RecipeError,
+    RejectedMessageError,
+    ResultError,
+    RetryMessageError,
+    UsageError,
+)
 from glimt.model.recipe import Recipe
 from glimt.model.recipe_envelope import Envelope
+from glimt.services.clock_jumps import ClockJumps
 from glimt.services.recipe_step import RecipeStep
 from glimt.services.service import Service, ServiceSetup
 from glimt.services.service_configuration import read_configuration
 from glimt.services.x_ray_centering_files import write_result
 from glimt.services.x_ray_centering_result import PROVISIONAL, SUCCESS, CenteringResult, center_grid, center_pair
-from glimt.services.x_ray_centering_state import ABORTED, OPEN, SENT, Answer, CenteringState, GridState
+from glimt.services.x_ray_centering_state import ABORTED, OPEN, SENT, Answer, CenteringState, GridState, StateAwayError
 from glimt.services.x_ray_centering_task import CenteringTask, Fraction, NotNegative, read_task
+
+T = TypeVar("T")
 
 ABORT = "abort"
 _TASKS_KEPT = 64
 _FORGET_EVERY_S = 600.0
 _RETRY_S = 30.0
+_STATE_POLL_S = 0.5
 _MAX_VALUE = 1e15
 """Of an image; the volume of two scans holds products of two, and sums of those."""
 
@@ -49,6 +61,9 @@ class XRayCenteringConfiguration(msgspec.Struct, frozen=True, forbid_unknown_fie
         Fraction of the images that may be missing then for a result all the same; with more, ``abort`` is sent.
     keep_s : float
         Ended scans are remembered for so long, so that late and repeated messages do no harm.
+    wait_s : float
+        How long messages wait for a full disk, or whatever keeps the state from being written; then they are given
+        back, delivered again, and after six deliveries are dead letters.
     """
 
     metric: str = "n_spots_total"
@@ -57,6 +72,7 @@ class XRayCenteringConfiguration(msgspec.Struct, frozen=True, forbid_unknown_fie
     missing_after_s: Annotated[float, msgspec.Meta(gt=0)] = 900.0
     tolerate_missing: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
     keep_s: Annotated[float, msgspec.Meta(ge=60)] = 86400.0
+    wait_s: NotNegative = 600.0
 
 
 class _ImageMessage(msgspec.Struct, frozen=True):
@@ -79,12 +95,17 @@ class XRayCenteringService(Service):
     changes nothing and a killed service loses nothing. A result leaves together with the acknowledgement of the message
     that completed the scan; if that message comes again, the very same result, with the same identity, goes out again.
 
+    Where a recipe's run has no identity an image that is there already, or comes after the result, begins another scan,
+    unless its message is known to be one that was delivered before.
+
     Parameters
     ----------
     setup : ServiceSetup
         Its state folder has to be on a local disk; only one machine can run the service at a time.
     clock : callable, optional
         Gives the time [s, UTC].
+    monotonic : callable, optional
+        Gives a time that nobody sets [s], by which it is seen that somebody set the clock.
 
     Raises
     ------
@@ -100,15 +121,23 @@ class XRayCenteringService(Service):
     batch: ClassVar[int] = 256
     idle_s: ClassVar[float | None] = 1.0
 
-    def __init__(self, setup: ServiceSetup, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        setup: ServiceSetup,
+        *,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         super().__init__(setup)
         self._configuration = read_configuration(setup, self.name, XRayCenteringConfiguration)
         self._clock = clock
+        self._jumps = ClockJumps(clock, monotonic)
         # While nothing received messages no image could come: silence counts from the start of the service.
         self._started = self._forgotten = clock()
         self._quiet_until = 0.0
         self._tasks: OrderedDict[tuple[int, int], tuple[Recipe, CenteringTask]] = OrderedDict()
         self._late: dict[int, int] = {}
+        self._closing = threading.Event()
         self._resumed: list[str] = []
         try:
             self._state = CenteringState(setup.state_folder / "x_ray_centering.sqlite")
@@ -122,21 +151,49 @@ class XRayCenteringService(Service):
     def handle_batch(self, steps: Sequence[RecipeStep]) -> None:
         """Take several images, in one transaction, and answer for the scans that they complete."""
         readings = [self._read(step) for step in steps]
-        now = self._clock()
-        with self._state.transaction():
-            answers = self._state.answers_to([step.message_id for step in steps])
-            for grid, step in self._collect(readings, now):
-                answer = self._conclude(grid, step)
-                if answer is not None:
-                    self._state.note_answer(answer, is_due=False)
-                    answers[answer.message_id] = answer
+        unnamed = [step.message_id for step in steps if _is_unnamed(step)]
+        if len(set(unnamed)) < len(unnamed):
+            raise RetryMessageError("messages that say the same are taken one by one")
+        answers = self._patiently(lambda: self._take(readings))
         for step in steps:
             if step.message_id in answers:
                 self._send(step, answers[step.message_id])
 
+    def _take(self, readings: Sequence[_Reading]) -> dict[str, Answer]:
+        """Keep the images, and return the answers to their messages, those of an earlier delivery too."""
+        self._follow_clock()
+        known = [step.message_id for step in (reading.step for reading in readings) if _may_be_known(step)]
+        with self._state.transaction():
+            answers = dict(self._state.answers_to(known))
+            for grid, step in self._collect(readings, self._clock()):
+                answer = self._conclude(grid, step)
+                if answer is not None:
+                    self._state.note_answer(answer, is_due=False)
+                    answers[answer.message_id] = answer
+        return answers
+
+    def _patiently(self, work: Callable[[], T]) -> T:
+        """Do something with the state; while its file cannot be written, wait and do it anew."""
+        began, is_told = time.monotonic(), False
+        while True:
+            try:
+                return work()
+            except StateAwayError as error:
+                if self._closing.is_set() or time.monotonic() - began > self._configuration.wait_s:
+                    raise
+                if not is_told:
+                    log.warning("waiting, nothing is lost: %s", error)
+                is_told = True
+                self._closing.wait(_STATE_POLL_S)
+
+    def stop(self) -> None:
+        """Let messages that wait for the state go back at once; may be called from another thread."""
+        self._closing.set()
+
     def idle(self) -> Sequence[RecipeStep]:
         """End scans of which images are missing for too long, and send what could not be sent yet."""
         self.idle_done()
+        self._follow_clock()
         now = self._clock()
         before = now - self._configuration.missing_after_s
         if now >= self._quiet_until and self._started <= before:
@@ -147,13 +204,34 @@ class XRayCenteringService(Service):
             with self._state.transaction():
                 self._state.forget(now - self._configuration.keep_s)
         steps = []
-        for answer in self._state.due_answers():
-            envelope = Envelope.decode(self._state.by_id(answer.grid_id).envelope)
-            step = RecipeStep.resumed(envelope, answer.message_id)
-            self._send(step, answer)
+        due = self._state.due_answers()
+        for answer in due:
+            grid = self._state.by_id(answer.grid_id)
+            try:
+                step = RecipeStep.resumed(Envelope.decode(grid.envelope), answer.message_id)
+                self._send(step, answer)
+            except (DecodeError, RecipeError, ResultError, UsageError) as error:
+                # It would fail for ever, and those of other scans with it.
+                log.error(
+                    "data collection %d: %s of X-ray centering cannot be sent: %s", grid.dcid, answer.stream, error
+                )
+                continue
             steps.append(step)
-        self._resumed = [step.message_id for step in steps]
+        self._resumed = [answer.message_id for answer in due]
         return steps
+
+    def _follow_clock(self) -> None:
+        """Let silence last as long as it did before when somebody sets the clock."""
+        jump_s = self._jumps.jumped_by_s()
+        if not jump_s:
+            return
+        with self._state.transaction():
+            self._state.shift_times(jump_s)
+        self._jumps.settle(jump_s)
+        self._started += jump_s
+        self._forgotten += jump_s
+        self._quiet_until += jump_s
+        log.warning("the clock was set by %+.0f s; that does not count as silence", jump_s)
 
     def idle_done(self) -> None:
         """Note that what `idle` returned is out."""
@@ -190,6 +268,7 @@ class XRayCenteringService(Service):
             self._tasks.move_to_end(key)
             return kept[1]
         task = read_task(step.node, self.setup.roots)
+        _check_outputs(step.recipe)
         self._tasks[key] = recipe, task
         if len(self._tasks) > _TASKS_KEPT:
             self._tasks.popitem(last=False)
@@ -211,12 +290,14 @@ class XRayCenteringService(Service):
 
     def _collect(self, readings: Sequence[_Reading], now: float) -> list[tuple[GridState, RecipeStep]]:
         """Keep the images; return the scans that got new ones, each with the last message of it."""
-        scans: dict[tuple[int, str], list[_Reading]] = {}
-        for reading in readings:
-            scans.setdefault((reading.task.dcid, reading.step.recipe_id), []).append(reading)
+        scans: dict[tuple[int, str, int], list[_Reading]] = {}
+        for number, reading in enumerate(readings):
+            run = reading.step.recipe_id
+            # Where runs have no identity two scans may be mixed, and only one image after the other tells them apart.
+            scans.setdefault((reading.task.dcid, run, 0 if run else number), []).append(reading)
         changed = []
-        for (dcid, run), images in scans.items():
-            grid = self._state.grid(dcid, run)
+        for (dcid, run, _), images in scans.items():
+            grid = self._state.grid(dcid, run) if run else self._unnamed_grid(images[0])
             last = images[-1]
             if grid is None:
                 assert last.step.recipe is not None
@@ -233,6 +314,8 @@ class XRayCenteringService(Service):
                 raise RejectedMessageError(
                     f"data collection {dcid} has {last.task.grid.n_images} images here, but had {grid.n_images} before"
                 )
+            if not run:
+                self._state.note_unnamed(last.step.message_id, grid)
             if grid.state == SENT:
                 log.debug("data collection %d: %d images after the result", dcid, len(images))
                 continue
@@ -242,6 +325,17 @@ class XRayCenteringService(Service):
                 # Answered for is a message that brought something: its identity has not been used for an answer before.
                 changed.append((self._state.by_id(grid.grid_id), images[max(new)].step))
         return changed
+
+    def _unnamed_grid(self, reading: _Reading) -> GridState | None:
+        step = reading.step
+        known = self._state.unnamed(step.message_id) if _may_be_known(step) else None
+        if known is not None:
+            return known
+        grid = self._state.grid(reading.task.dcid, "")
+        if grid is not None and (grid.state == SENT or self._state.has_image(grid, reading.image)):
+            self._state.set_aside(grid)
+            return None
+        return grid
 
     def _watch_latency(self, grid: GridState, images: Sequence[_Reading]) -> None:
         """Log once a scan, and once more if it gets worse, that images come late."""
@@ -266,7 +360,8 @@ class XRayCenteringService(Service):
     def _conclude(self, grid: GridState, step: RecipeStep) -> Answer | None:
         task = self._task(step)
         # An earlier scan of the same messages may have taken this one along as its partner.
-        if self._state.by_id(grid.grid_id).state == SENT:
+        now = self._state.by_id(grid.grid_id)
+        if now.state == SENT or (now.is_provisional_sent and not grid.is_complete):
             return None
         partner = self._state.partner_of(grid)
         if not grid.is_complete:
@@ -332,7 +427,7 @@ class XRayCenteringService(Service):
     def _overdue_answer(self, grid: GridState, before: float) -> Answer | None:
         if grid.state != OPEN:
             return None
-        made_up = f"{self.name}/{grid.origin}/{grid.dcid}/{grid.n_seen}"
+        made_up = f"{self.name}/{grid.origin}/{grid.dcid}/{grid.grid_id}/{grid.n_seen}"
         scans = [grid]
         try:
             task = self._kept_task(grid)
@@ -358,6 +453,28 @@ class XRayCenteringService(Service):
 
     @staticmethod
     def _send(step: RecipeStep, answer: Answer) -> None:
+        if _is_unnamed(step):
+            step.message_id = f"{answer.message_id}/{answer.grid_id}"  # an equal message may have had another answer
         n_targets = step.send(msgspec.json.decode(answer.payload), answer.stream, default=SUCCESS)
         if n_targets == 0:
             log.info("the recipe takes no %s of X-ray centering", answer.stream)
+
+
+def _is_unnamed(step: RecipeStep) -> bool:
+    """Say whether another message, of another scan, may look just like this one."""
+    return not step.is_identified and not step.recipe_id
+
+
+def _may_be_known(step: RecipeStep) -> bool:
+    """Say whether a message of this identity that came before was this one."""
+    return not _is_unnamed(step) or step.n_deliveries > 1
+
+
+def _check_outputs(envelope: Envelope) -> None:
+    """Reject a message whose recipe could not be told of the result when the scan is over."""
+    try:
+        for stream in (SUCCESS, ABORT, PROVISIONAL):
+            for target in envelope.targets(stream, default=SUCCESS):
+                _ = envelope.advanced(target, payload=None, environment={}).transport_delay_s
+    except RecipeError as error:
+        raise RejectedMessageError(f"the result could not be sent: {error}") from None

@@ -15,6 +15,11 @@ from glimt.model.errors import RetryMessageError
 
 OPEN, ABORTED, SENT = "open", "aborted", "sent"
 
+
+class StateAwayError(RetryMessageError):
+    """The file of the scans cannot be read or written now: no message can be handled until it can."""
+
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS grids (
   grid_id INTEGER PRIMARY KEY, dcid INTEGER NOT NULL, run TEXT NOT NULL, partner INTEGER, n_images INTEGER NOT NULL,
@@ -25,6 +30,7 @@ CREATE TABLE IF NOT EXISTS cells (
 CREATE TABLE IF NOT EXISTS answers (
   message_id TEXT PRIMARY KEY, grid_id INTEGER NOT NULL, stream TEXT NOT NULL, payload BLOB NOT NULL,
   due INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS unnamed (message_id TEXT PRIMARY KEY, grid_id INTEGER NOT NULL);
 CREATE INDEX IF NOT EXISTS grids_by_state ON grids (state, last_seen);
 CREATE INDEX IF NOT EXISTS grids_by_partner ON grids (partner);
 """
@@ -112,7 +118,7 @@ class CenteringState:
 
     Raises
     ------
-    RetryMessageError
+    StateAwayError
         From every method: the file cannot be read or written now.
     """
 
@@ -147,7 +153,7 @@ class CenteringState:
         try:
             yield
         except sqlite3.Error as error:
-            raise RetryMessageError(f"{self._path}: {error}; the grid scans so far are kept there") from None
+            raise StateAwayError(f"{self._path}: {error}; the grid scans so far are kept there") from None
 
     def _grids(self, condition: str, values: Sequence[object]) -> list[GridState]:
         with self._explained():
@@ -188,6 +194,28 @@ class CenteringState:
         found = self.grid(dcid, run)
         assert found is not None
         return found
+
+    def unnamed(self, message_id: str) -> GridState | None:
+        """Return the scan that a message of a run without identity was for, if it came before."""
+        found = self._grids("grid_id = (SELECT grid_id FROM unnamed WHERE message_id = ?)", (message_id,))
+        return found[0] if found else None
+
+    def note_unnamed(self, message_id: str, grid: GridState) -> None:
+        """Note which scan a message of a run without identity is for."""
+        self._rows.execute("INSERT OR REPLACE INTO unnamed VALUES (?, ?)", (message_id, grid.grid_id))
+
+    def has_image(self, grid: GridState, image: int) -> bool:
+        """Say whether an image of a scan is there."""
+        row = (grid.grid_id, image)
+        return self._rows.execute("SELECT 1 FROM cells WHERE grid_id = ? AND image = ?", row).fetchone() is not None
+
+    def set_aside(self, grid: GridState) -> None:
+        """Make room for another scan of a run without identity."""
+        self._rows.execute("UPDATE grids SET run = ? WHERE grid_id = ?", (f"/{grid.grid_id}", grid.grid_id))
+
+    def shift_times(self, shift_s: float) -> None:
+        """Move all times, because the clock was set."""
+        self._rows.execute("UPDATE grids SET last_seen = last_seen + ?", (shift_s,))
 
     def add(self, grid: GridState, cells: Sequence[tuple[int, float]], now: float) -> list[int]:
         """Add images of an unfinished scan, and return which of ``cells`` were new; else the first value stays."""
@@ -257,7 +285,7 @@ class CenteringState:
             "AND NOT EXISTS (SELECT 1 FROM answers a WHERE a.grid_id = g.grid_id AND a.due)",
             (before,),
         ).fetchall()
-        for table in ("cells", "answers", "grids"):
+        for table in ("cells", "answers", "unnamed", "grids"):
             self._rows.executemany(f"DELETE FROM {table} WHERE grid_id = ?", rows)
         return len(rows)
 

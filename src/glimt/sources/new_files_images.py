@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import re
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
 import h5py
 
-from glimt.model.errors import DecodeError
+from glimt.model.errors import DecodeError, RejectedMessageError
+from glimt.sources.nxmx_file_confinement import LinkConfinement
 from glimt.sources.nxmx_file_links import (
     HDF5_ERRORS,
     OpenFiles,
@@ -28,6 +30,9 @@ from glimt.sources.nxmx_file_virtual import MAX_DEPTH
 DATASET = "/entry/data/data"
 _READ_AGAIN_S = 1.0
 _NUMBERED = re.compile(r"data_(\d{1,9})")
+
+Check = Callable[[str], None] | None
+"""Raises for a file that must not be opened; see `OpenFiles`."""
 
 
 class _Images(Protocol):
@@ -52,9 +57,9 @@ class _Images(Protocol):
 class _StoredImages:
     """Images of a dataset that holds its own pixels."""
 
-    def __init__(self, path: str, name: str) -> None:
+    def __init__(self, path: str, name: str, check: Check) -> None:
         self._path, self._name = path, name
-        self._files = OpenFiles()
+        self._files = OpenFiles(check)
         self._dataset: Any = None
         self._is_fresh = False
         self.length = 0
@@ -104,8 +109,8 @@ class _StoredImages:
 class _VirtualImages:
     """Images of a virtual dataset."""
 
-    def __init__(self, path: str, shape: tuple[int, ...], mappings: list[Mapping], depth: int) -> None:
-        self._path, self._mappings, self._depth = path, mappings, depth
+    def __init__(self, path: str, shape: tuple[int, ...], mappings: list[Mapping], depth: int, check: Check) -> None:
+        self._path, self._mappings, self._depth, self._check = path, mappings, depth, check
         self._whole = tuple(slice(0, n) for n in shape)
         self._sources: dict[tuple[str, str], _Images] = {}
         self._latest = 0
@@ -133,7 +138,7 @@ class _VirtualImages:
     def _source(self, mapping: Mapping) -> _Images:
         key = linked_path(mapping.file_name, self._path), mapping.dataset_name
         if key not in self._sources:
-            self._sources[key] = _find_images(*key, depth=self._depth + 1)
+            self._sources[key] = _find_images(*key, self._check, depth=self._depth + 1)
         return self._sources[key]
 
     def release(self) -> None:
@@ -148,9 +153,9 @@ class _VirtualImages:
 class _LinkedImages:
     """Images of ``data_000001`` and so on, one after the other."""
 
-    def __init__(self, path: str, targets: list[tuple[str, str]]) -> None:
+    def __init__(self, path: str, targets: list[tuple[str, str]], check: Check) -> None:
         self._path = path
-        self._stacks = [_StoredImages(*target) for target in targets]
+        self._stacks = [_StoredImages(*target, check) for target in targets]
         self._n_before = [0]
         """Number of images before each data file, as far as that is certain."""
 
@@ -182,6 +187,8 @@ class _LinkedImages:
             return False
         try:
             self._stacks[k + 1].look()
+        except RejectedMessageError:
+            raise
         except HDF5_ERRORS:  # DecodeError is one of them
             return False
         return True
@@ -192,6 +199,8 @@ class _LinkedImages:
         for stack in self._stacks:
             try:
                 stack.look()
+            except RejectedMessageError:
+                raise
             except HDF5_ERRORS:
                 return None
             if stack.is_growing:
@@ -208,20 +217,20 @@ class _LinkedImages:
             stack.close()
 
 
-def _find_images(path: str, name: str, *, depth: int) -> _Images:
+def _find_images(path: str, name: str, check: Check, *, depth: int) -> _Images:
     """Return the images of a dataset, of whatever kind it is."""
     if depth > MAX_DEPTH:
         raise DecodeError(f"virtual datasets more than {MAX_DEPTH} deep", where=path)
-    files = OpenFiles()
+    files = OpenFiles(check)
     try:
         path, dataset = find_object(files, path, name, where="")
         check_dataset(dataset, where=f"{path}:{name}")
         if not dataset.is_virtual:
-            return _StoredImages(path, str(dataset.name))
+            return _StoredImages(path, str(dataset.name), check)
         mappings = read_mappings(dataset)
         if not mappings:
             raise DecodeError("takes images from other files in an irregular way", where=f"{path}:{name}")
-        return _VirtualImages(path, image_shape(dataset), mappings, depth)
+        return _VirtualImages(path, image_shape(dataset), mappings, depth, check)
     finally:
         files.close()
 
@@ -235,10 +244,13 @@ class ArrivingImages:
         The file: a master with a virtual dataset or with links to data files, or a data file.
     dataset : str
         Its dataset of images; if that is not there, ``data_000001`` and so on in the same group.
+    confine : callable, optional
+        Raises `RejectedMessageError` for a path that links must not lead to; `look_again` and `has` raise that.
     """
 
-    def __init__(self, path: str, dataset: str = DATASET) -> None:
+    def __init__(self, path: str, dataset: str = DATASET, confine: Callable[[str], None] | None = None) -> None:
         self._path, self._dataset = path, dataset
+        self._check = None if confine is None else LinkConfinement(confine).check
         self._images: _Images | None = None
         self._read_from: tuple[int, ...] | None = None
         self._read_at = 0.0
@@ -274,10 +286,12 @@ class ArrivingImages:
         return signature != self._read_from and time.monotonic() - self._read_at > _READ_AGAIN_S
 
     def _read(self, signature: tuple[int, ...]) -> None:
-        files = OpenFiles()
+        files = OpenFiles(self._check)
         try:
             file = files.open(self._path, where="")
             images, n_images = self._read_layout(file)
+        except RejectedMessageError:
+            raise
         except HDF5_ERRORS as error:
             self.reason = str(error)[:200]
             return
@@ -292,12 +306,12 @@ class ArrivingImages:
         group = file[group_name or "/"]
         names = child_names(group)
         if name in names:
-            images = _find_images(self._path, self._dataset, depth=0)
+            images = _find_images(self._path, self._dataset, self._check, depth=0)
             return images, _length(file, self._dataset)
         linked = sorted((int(found[1]), each) for each in names if (found := _NUMBERED.fullmatch(each)))
         if not linked:
             raise DecodeError(f"has neither {name} nor data_000001 in {group_name}", where=self._path)
-        images = _LinkedImages(self._path, [_target(group, each, self._path) for _, each in linked])
+        images = _LinkedImages(self._path, [_target(group, each, self._path) for _, each in linked], self._check)
         expected = expected_images(find_entry(file))
         return images, expected if expected is not None else images.n_images()
 
@@ -307,6 +321,8 @@ class ArrivingImages:
             return False
         try:
             there = self._images.has(number)
+        except RejectedMessageError:
+            raise
         except HDF5_ERRORS as error:
             self.reason = str(error)[:200]
             if not isinstance(error, DecodeError):  # its writer was just changing it: begin anew next time

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,9 +12,10 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from glimt.model.errors import DecodeError
+from glimt.model.errors import DecodeError, GlimtError
 from glimt.sources.image_file_metadata import ImageMetadata
 from glimt.sources.image_file_series import check_number, image_buffer
+from glimt.sources.nxmx_file_confinement import LinkConfinement
 from glimt.sources.nxmx_file_links import HDF5_ERRORS, OpenFiles, child_names
 from glimt.sources.nxmx_file_metadata import expected_images, find_detector, find_entry, read_mask, read_metadata
 from glimt.sources.nxmx_file_quantities import attribute, text_of
@@ -32,6 +34,8 @@ class NxmxSeries:
     ----------
     path : str or Path
         The file.
+    confine : callable, optional
+        Raises for a path that links must not lead to; see `glimt.sources.image_file.open_images`.
 
     Raises
     ------
@@ -39,9 +43,9 @@ class NxmxSeries:
         The file is missing, is no HDF5 or has no images, or not one of its data files is there.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, confine: Callable[[str], None] | None = None) -> None:
         self.path = os.path.abspath(path)
-        self._files = OpenFiles()
+        self._files = OpenFiles(None if confine is None else LinkConfinement(confine).check)
         self._mask: npt.NDArray[np.bool_] | None = None
         self._is_mask_read = False
         try:
@@ -101,7 +105,7 @@ class NxmxSeries:
         try:
             pixels = self._stack.read(int(number), buffer.reshape(self._stack.shape), narrow=narrow, where=where)
         except HDF5_ERRORS as error:
-            if isinstance(error, DecodeError):
+            if isinstance(error, GlimtError):
                 raise
             raise DecodeError(f"cannot be read ({str(error)[:120]})", where=where) from None
         return pixels.reshape(self.metadata.shape)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -34,10 +35,18 @@ HDF5_ERRORS = (
 
 
 class OpenFiles:
-    """The files of a series, opened when needed and at most `MAX_OPEN_FILES` at a time."""
+    """The files of a series, opened when needed and at most `MAX_OPEN_FILES` at a time.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    check : callable, optional
+        Called with each path before it is opened; raises if it must not be
+        (`glimt.sources.nxmx_file_confinement.LinkConfinement.check`).
+    """
+
+    def __init__(self, check: Callable[[str], None] | None = None) -> None:
         self._files: OrderedDict[str, Any] = OrderedDict()
+        self._check = check
 
     def open(self, path: str, *, where: str) -> Any:
         """Return an open `h5py.File`; one that is being written is opened for reading beside its writer (SWMR).
@@ -45,7 +54,7 @@ class OpenFiles:
         Raises
         ------
         DecodeError
-            There is no such file, or it cannot be read as HDF5.
+            There is no such file, or it cannot be read as HDF5. What ``check`` raises, too.
         """
         file = self._files.get(path)
         if file:
@@ -53,6 +62,8 @@ class OpenFiles:
             return file
         if not os.path.isfile(path):  # neither a device nor a pipe, which would block
             raise DecodeError(f"{path} is missing", where=where)
+        if self._check is not None:
+            self._check(path)
         while len(self._files) >= MAX_OPEN_FILES:
             self._close(next(iter(self._files)))
         self._files[path] = file = _open(path, where=where)
@@ -73,12 +84,20 @@ class OpenFiles:
 
 
 def _open(path: str, *, where: str) -> Any:
-    # Beside a writer only if the file says there is one: HDF5 tries a damaged file for minutes in that mode.
-    options = {"libver": "latest", "swmr": True} if _has_swmr_writer(path) else {}
     try:
-        return h5py.File(path, "r", **options)
+        return open_hdf5(path)
     except HDF5_ERRORS as error:
         raise DecodeError(f"{path} cannot be read: {str(error)[:200]}", where=where) from None
+
+
+def open_hdf5(path: str, *, locking: bool | None = None) -> Any:
+    """Return an open `h5py.File`; raises any of `HDF5_ERRORS`.
+
+    ``locking``: whether to keep writers out, ``None`` for HDF5's own choice.
+    """
+    # Beside a writer only if the file says there is one: HDF5 tries a damaged file for minutes in that mode.
+    options: dict[str, Any] = {"libver": "latest", "swmr": True} if _has_swmr_writer(path) else {}
+    return h5py.File(path, "r", locking=locking, **options)
 
 
 def _has_swmr_writer(path: str) -> bool:

@@ -26,6 +26,14 @@ _FILE_MODE = 0o660
 _READING = "glimt_reading"
 # What MariaDB says when the row is wrong and would be wrong at any other time; everything else may pass.
 _WRONG_ROW = frozenset({1048, 1062, 1216, 1217, 1264, 1265, 1292, 1364, 1366, 1406, 1451, 1452, 4025})
+# What passes by itself: locks, no room, no connection left, shutting down, read-only for a while.
+_BUSY = frozenset({1020, 1021, 1040, 1053, 1114, 1203, 1205, 1213, 1226, 1290, 1317, 1836, 1969})
+_BUSY_SQLITE = frozenset({5, 6, 7, 8, 10, 13, 15})
+"""SQLite's BUSY, LOCKED, NOMEM, READONLY, IOERR, FULL, PROTOCOL."""
+
+
+class ResultsBusyError(ResultsDatabaseError):
+    """The results database has no lock or no room for a statement now; that passes, without regard to what it says."""
 
 
 class ResultsDatabase:
@@ -56,7 +64,28 @@ class ResultsDatabase:
         self.address = shown(target)
         self.is_sqlite = target.get_backend_name() == "sqlite"
         self._path = Path(target.database or "") if self.is_sqlite else None
-        self._engine = _sqlite_engine(target) if self.is_sqlite else _mariadb_engine(target)
+        self._target = target
+        self._engine = self._new_engine()
+
+    def _new_engine(self, **options: Any) -> sa.Engine:
+        make = _sqlite_engine if self.is_sqlite else _mariadb_engine
+        return make(self._target, **options)
+
+    def answers(self) -> bool:
+        """Say whether the database answers on a new connection: then it is not away, whatever else is wrong."""
+        import sqlalchemy as sa
+
+        if self._path is not None and not self._path.exists():
+            return False
+        engine = self._new_engine(poolclass=sa.NullPool).execution_options(**{_READING: True})
+        try:
+            with engine.connect() as connection:
+                connection.exec_driver_sql("SELECT 1")
+        except sa.exc.SQLAlchemyError:
+            return False
+        finally:
+            engine.dispose()
+        return True
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -64,9 +93,11 @@ class ResultsDatabase:
 
         Raises
         ------
+        ResultsBusyError
+            The database is busy for too long or out of space.
         ResultsDatabaseError
-            The database is away, busy for too long, out of space or not prepared. If this is raised at the very end,
-            whether the work was kept is not known.
+            It is away or not prepared, or broke off, which is also what it does with a statement that is too long; see
+            `answers`. If this is raised at the very end, whether the work was kept is not known.
         RejectedMessageError
             A row is not right: a key that does not exist, a value that does not fit.
         """
@@ -149,10 +180,10 @@ def prepare_results(url: str) -> int:
         database.close()
 
 
-def _sqlite_engine(target: sa.URL) -> sa.Engine:
+def _sqlite_engine(target: sa.URL, **options: Any) -> sa.Engine:
     import sqlalchemy as sa
 
-    engine = sa.create_engine(target, connect_args={"timeout": _BUSY_S})
+    engine = sa.create_engine(target, connect_args={"timeout": _BUSY_S}, **options)
 
     @sa.event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: Any) -> None:
@@ -169,7 +200,7 @@ def _sqlite_engine(target: sa.URL) -> sa.Engine:
     return engine
 
 
-def _mariadb_engine(target: sa.URL) -> sa.Engine:
+def _mariadb_engine(target: sa.URL, **options: Any) -> sa.Engine:
     import sqlalchemy as sa
 
     try:
@@ -183,6 +214,7 @@ def _mariadb_engine(target: sa.URL) -> sa.Engine:
         isolation_level="READ COMMITTED",  # no locks on gaps between rows, for which upserts wait on each other
         pool_pre_ping=True,
         pool_recycle=_RECYCLE_S,
+        **options,
     )
 
 
@@ -223,11 +255,17 @@ def _translated(address: str) -> Iterator[None]:
     except sa.exc.DBAPIError as error:
         if _code(error.orig) in _WRONG_ROW:
             raise RejectedMessageError(f"{address} refuses the row: {_first_line(error.orig)}") from None
-        raise ResultsDatabaseError(f"{address}: {_first_line(error.orig)}{_advice(error.orig)}") from None
+        kind = ResultsBusyError if _is_busy(error.orig) else ResultsDatabaseError
+        raise kind(f"{address}: {_first_line(error.orig)}{_advice(error.orig)}") from None
     except sa.exc.StatementError as error:
         raise RejectedMessageError(f"a value does not fit its column: {_first_line(error.orig or error)}") from None
     except sa.exc.TimeoutError as error:
-        raise ResultsDatabaseError(f"{address}: {_first_line(error)}") from None
+        raise ResultsBusyError(f"{address}: {_first_line(error)}") from None
+
+
+def _is_busy(error: BaseException | None) -> bool:
+    extended = getattr(error, "sqlite_errorcode", None)
+    return _code(error) in _BUSY if extended is None else extended & 0xFF in _BUSY_SQLITE
 
 
 def _code(error: BaseException | None) -> int | None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _LARGEST_FLOAT = 3.4028234e38
 _BITS = {"TINYINT": 8, "SMALLINT": 16, "MEDIUMINT": 24, "INTEGER": 32, "BIGINT": 64}
+_TEXT_BYTES = {"TINYTEXT": 2**8 - 1, "TEXT": 2**16 - 1, "MEDIUMTEXT": 2**24 - 1, "LONGTEXT": 2**32 - 1}
 _FLAGS = {"true": 1, "false": 0}
 # Prose may lose its end, as in ISPyB's own procedures; a path, a name or a code that was cut would be another one.
 _PROSE = frozenset(
@@ -213,7 +214,12 @@ def _text(column: sa.Column[Any], value: Any) -> str:
         text = os.fspath(value) if isinstance(value, os.PathLike) else str(value)
     else:
         raise ValueError(f"{type(value).__name__} is no text")
-    text.encode()  # lone surrogates raise here, not in the driver
+    written = text.encode()  # lone surrogates raise here, not in the driver
+    n_bytes = _TEXT_BYTES.get(column.type.__visit_name__.upper(), len(written))
+    if len(written) > n_bytes:
+        if column.name in _PROSE:
+            return written[:n_bytes].decode(errors="ignore")  # a character that was cut in two
+        raise ValueError(f"{text[:40]!r}… has {len(written)} bytes, and the column takes {n_bytes}")
     length = getattr(column.type, "length", None)
     if length is None or len(text) <= length:
         return text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from pika import spec
 
 from glimt.brokers.amqp_address import read_amqp_url
+from glimt.brokers.amqp_confirms import Confirms
 from glimt.brokers.amqp_frames import (
     Properties,
     decode_properties,
@@ -18,11 +20,13 @@ from glimt.brokers.amqp_frames import (
     encode_properties,
     encode_table,
     publish_frames,
+    readable_properties,
     take_frames,
 )
 from glimt.brokers.amqp_names import queue_arguments, rounded_ms
-from glimt.brokers.broker import QueueSpec
+from glimt.brokers.broker import Outgoing, QueueSpec
 from glimt.brokers.layout import LAYOUT, beamline_results
+from glimt.brokers.outgoing_check import check_outgoing
 from glimt.model.errors import BrokerError, UsageError
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
@@ -59,6 +63,36 @@ def test_what_pika_writes_is_read() -> None:
 def test_damaged_tables_raise_only_what_the_connection_expects(data: bytes) -> None:
     with suppress(struct.error, ValueError, IndexError, OverflowError, RecursionError):
         decode_table(data, 0)
+
+
+@given(st.binary(max_size=60))
+def test_properties_that_cannot_be_read_say_so(data: bytes) -> None:
+    found = readable_properties(data, 0)
+    assert bool(found.problem) == bool(found.raw)
+
+
+def test_times_beyond_the_calendar_stay_numbers() -> None:
+    table = b"\1tT" + (2**62).to_bytes(8, "big")
+    assert decode_table(len(table).to_bytes(4, "big") + table, 0)[0] == {"t": 2**62}
+
+
+def test_answers_for_messages_are_counted_in_any_order() -> None:
+    confirms = Confirms()
+    assert (confirms.expect(5), confirms.is_complete) == (1, False)
+    confirms.take(3, is_multiple=False, is_taken=False)
+    confirms.take(2, is_multiple=True, is_taken=True)
+    assert not confirms.is_complete
+    confirms.take(0, is_multiple=True, is_taken=False)
+    assert confirms.is_complete
+    assert (confirms.rejected(), confirms.rejected()) == ([3, 4, 5], [])
+    with pytest.raises(ValueError, match="message 6, where 5"):
+        confirms.take(6, is_multiple=False, is_taken=True)
+
+
+@pytest.mark.parametrize("exchange", ["e" * 300, 5])
+def test_exchanges_are_checked_before_anything_is_sent(exchange: Any) -> None:
+    with pytest.raises(UsageError, match="exchange"):
+        check_outgoing([Outgoing(b"", queue="q", exchange=exchange)])
 
 
 @given(st.binary(max_size=3000), st.integers(1, 700))

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from glimt.brokers.broker import Broker, Outgoing, QueueSpec
+from glimt.brokers import sqlite_messages
+from glimt.brokers.broker import MAX_DELIVERIES, Broker, Outgoing, QueueSpec
 from glimt.brokers.sqlite import SqliteBroker
 from glimt.brokers.sqlite_file import SqliteFile
 from glimt.brokers.sqlite_owner import is_gone, lease_clock_ns, this_process
@@ -215,3 +216,31 @@ def test_another_thread_may_close_a_receiver(tmp_path: Path) -> None:
     with pytest.raises(BrokerError, match="closed"):
         broker.receive(timeout_s=10)
     timer.join()
+
+
+def test_what_no_receiver_saw_is_not_delivered_too_often(tmp_path: Path) -> None:
+    sender = opened(tmp_path)
+    sender.declare([QueueSpec("counted")])
+    sender.send([Outgoing(body=str(number).encode(), queue="counted") for number in range(10)])
+    seen: list[list[tuple[bytes, int]]] = []
+    for _ in range(2 * MAX_DELIVERIES):
+        dying = SqliteBroker(sender.url)
+        dying.subscribe("counted", prefetch=10)
+        seen.append([(each.body, each.n_deliveries) for each in dying.receive(10)])
+        assert dying._receiver is not None
+        dying._receiver._shut()
+        with dying._file.writing() as connection:  # what others do when its process is gone
+            sqlite_messages.give_back(connection, dying._receiver.owner)
+        dying._receiver = None
+        dying.close()
+    together = [(str(number).encode(), n) for n in (1, 2) for number in range(10)]
+    assert seen[0] + seen[1] == together
+    assert seen[2:6] == [[(b"0", n)] for n in (3, 4, 5, 6)]
+    assert seen[6] == [(b"1", 3)]
+    assert [letter.body for letter in sender.peek("dlq.counted")] == [b"0", b"1"]
+    orderly = SqliteBroker(sender.url)
+    orderly.subscribe("counted", prefetch=10)
+    assert len(orderly.receive(10)) == 1
+    orderly.close()
+    assert [each.n_deliveries for each in sender.peek("counted")] == [5, *[2] * 7]
+    sender.close()

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from glimt.brokers.broker import Outgoing, QueueSpec
+from glimt.brokers.broker import REASON, Outgoing, QueueSpec
 from glimt.brokers.memory import MemoryBroker
 from glimt.compat.workflows import recipe as our_recipe
 from glimt.compat.workflows.services import common_service as our_service
 from glimt.compat.workflows_plugin import PluginRunner, is_plugin
+from glimt.model.errors import BrokerError
 
 workflows_recipe = pytest.importorskip("workflows.recipe", reason="workflows is not installed")
 workflows_service = pytest.importorskip("workflows.services.common_service")
@@ -233,3 +234,82 @@ def test_our_wrapper_sends_what_workflows_own_sends() -> None:
         for default in (None, "result", "other"):
             ours, theirs = script(our_recipe, output, default), script(workflows_recipe, output, default)
             assert ours == theirs, (output, default)
+
+
+class Committing(our_service.CommonService):
+    """Sends each number on with its acknowledgement; 0 to nowhere."""
+
+    _service_name = "Committing"
+    _logger_name = "site.services.committing"
+
+    def initializing(self) -> None:
+        self._transport.subscribe("plugin.in", self.take, acknowledgement=True, prefetch_count=10)
+
+    def take(self, header: Any, message: Any) -> None:
+        if message == "leave":
+            raise SystemExit(0)
+        if message == "end":
+            self._request_termination()
+        transaction = self._transport.transaction_begin(subscription_id=header["subscription"])
+        self._transport.ack(header, transaction=transaction)
+        self._transport.send("plugin.out" if message else "nowhere", message, transaction=transaction)
+        self._transport.transaction_commit(transaction)
+
+
+class FailingBroker(MemoryBroker):
+    """Fails so many times to settle and to refuse."""
+
+    n_failures = 0
+
+    def settle(self, done: Any, messages: Any = ()) -> None:
+        self._fail()
+        super().settle(done, messages)
+
+    def refuse(self, delivery: Any, reason: str, **options: Any) -> None:
+        self._fail()
+        super().refuse(delivery, reason, **options)
+
+    def _fail(self) -> None:
+        if self.n_failures:
+            self.n_failures -= 1
+            raise BrokerError("the connection is gone")
+
+
+def committing(connection: MemoryBroker, broker: MemoryBroker, *messages: Any) -> tuple[PluginRunner, list[str]]:
+    broker.send([Outgoing(body=json.dumps(message).encode(), queue="plugin.in") for message in messages])
+    outcomes: list[str] = []
+    runner = PluginRunner(Committing, connection, on_outcome=outcomes.append)
+    runner.service.initializing()
+    return runner, outcomes
+
+
+def test_commit_to_nowhere_makes_a_dead_letter_and_the_rest_goes_on(url: str, broker: MemoryBroker) -> None:
+    runner, outcomes = committing(MemoryBroker(url), broker, 0, 1, "leave", 2)
+    assert runner.poll() == 4
+    assert outcomes == ["failed", "handled", "failed", "handled"]
+    [letter] = broker.peek("dlq.plugin.in")
+    assert "nowhere" in str(letter.headers[REASON])
+    assert n_ready(broker, "plugin.out") == 2
+
+
+def test_broker_that_fails_at_a_commit_loses_nothing(url: str, broker: MemoryBroker) -> None:
+    connection = FailingBroker(url)
+    runner, outcomes = committing(connection, broker, 1, 2, 3)
+    connection.n_failures = 2  # the commit, and giving the message back
+    with pytest.raises(BrokerError):
+        runner.poll()
+    assert runner.poll() == 2
+    assert outcomes == ["handled", "handled"]
+    [status] = [each for each in broker.status() if each.name == "plugin.in"]
+    assert (status.n_unsettled, status.n_delayed) == (0, 1)  # the first comes again
+
+
+def test_service_that_asks_to_be_ended_has_ended_itself(url: str, broker: MemoryBroker) -> None:
+    broker.send([Outgoing(body=b'"end"', queue="plugin.in")])
+    runner = PluginRunner(Committing, MemoryBroker(url))
+    runner.run()
+    assert runner.has_ended_itself
+    other = PluginRunner(Committing, MemoryBroker(url))
+    other.stop()
+    other.run()
+    assert not other.has_ended_itself

@@ -178,7 +178,7 @@ def test_delay_is_that_of_the_step_the_message_is_for() -> None:
     assert envelope.advanced(3, payload=0, environment={}).transport_delay_s == 1.5
 
 
-@pytest.mark.parametrize("delay", ["soon", -1, [], "{x}", True, "nan", "inf", {}])
+@pytest.mark.parametrize("delay", ["soon", -1, [], "{x}", True, "nan", "inf", {}, 4_233_601, 1e10])
 def test_a_delay_that_is_no_time_is_a_recipe_error(delay: Any) -> None:
     envelope = Envelope.decode(_body(recipe={"1": {"transport-delay": delay}}))
     with pytest.raises(RecipeError, match="step 1: transport-delay"):

@@ -125,3 +125,30 @@ class TimerService(Service):
     def idle_done(self) -> None:
         """Count."""
         self.n_done += 1
+
+
+class PoisonService(Service):
+    """Ends its process at one number."""
+
+    name = "poison"
+    title = "Poison"
+    queues = ("poison",)
+    accepts_plain = True
+    prefetch = 64
+    batch = 64
+
+    def handle(self, step: RecipeStep) -> None:
+        """Die of the number 3."""
+        if step.payload == 3:
+            os._exit(1)
+
+
+class LeavingService(PoisonService):
+    """Ends its process well at its start, the first time."""
+
+    def __init__(self, setup: ServiceSetup) -> None:
+        super().__init__(setup)
+        mark = setup.state_folder / "was-here"
+        if not mark.exists():
+            mark.touch()
+            raise SystemExit(0)

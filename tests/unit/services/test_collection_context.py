@@ -240,6 +240,16 @@ def test_file_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
     assert context.find_names({}, guid="run-1").parameters == {}
 
 
+@pytest.mark.parametrize("text", [b"", b'{"image_template": "a_#', b'{"image_template": "\xc3'])
+def test_file_that_is_still_being_written_is_waited_for(tmp_path: Path, text: bytes) -> None:
+    file = tmp_path / "collection.json"
+    file.write_bytes(text)
+    context = FileContext([tmp_path], FolderTemplates())
+    assert not context.is_ready({"collection_file": str(file)})
+    file.write_text('{"image_template": "a_#.cbf", "n_images": 1}')
+    assert context.is_ready({"collection_file": str(file)})
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [

@@ -129,6 +129,48 @@ def test_repeated_delivery_starts_the_very_same_run(rig: Rig) -> None:
     assert Envelope.decode(first.body).environment["ID"] != Envelope.decode(other.body).environment["ID"]
 
 
+def test_equal_requests_without_an_identity_start_two_runs(rig: Rig) -> None:
+    rig.recipe("simple", SIMPLE)
+    steps = [plain_step(_request(file="f", things=1), is_identified=False) for _ in range(2)]
+    service = rig.service()
+    for step in steps:
+        service.handle(step)
+    first, second = (step.outgoing[0] for step in steps)
+    assert first.message_id != second.message_id
+    assert Envelope.decode(first.body).environment["ID"] != Envelope.decode(second.body).environment["ID"]
+
+
+def test_run_without_an_identity_keeps_its_name_while_it_waits(rig: Rig) -> None:
+    rig.recipe("simple", SIMPLE)
+    late = rig.folder / "late.json"
+    service = rig.service()
+    step = plain_step(_request(file="f", things=1, collection_file=str(late)), is_identified=False)
+    service.handle(step)
+    waiting = json.loads(step.outgoing[0].body)
+    late.write_text('{"image_template": "x_####.cbf", "n_images": 10, "dcid": 5}')
+    again = plain_step(waiting, message_id=step.outgoing[0].message_id)
+    service.handle(again)
+    assert Envelope.decode(again.outgoing[0].body).environment["ID"] == waiting["parameters"]["guid"]
+
+
+def test_half_a_collection_file_is_waited_for_and_named_when_the_wait_is_over(rig: Rig, clock: Clock) -> None:
+    rig.recipe("simple", SIMPLE)
+    file = rig.folder / "c.json"
+    file.write_text('{"image_template": "x_####.c')
+    service = rig.service()
+    step = plain_step(_request(file="f", things=1, collection_file=str(file), dispatcher_timeout=10))
+    service.handle(step)
+    waiting = json.loads(step.outgoing[0].body)
+    assert step.outgoing[0].queue == "processing_recipe"
+    clock.now += 11
+    with pytest.raises(RejectedMessageError, match=r"wait is over: .*c\.json describes no data collection"):
+        service.handle(plain_step(waiting))
+    file.write_text('{"image_template": "x_####.cbf", "n_images": 10, "dcid": 5}')
+    last = plain_step(waiting)
+    service.handle(last)
+    assert last.outgoing[0].queue == "my.queue"
+
+
 @pytest.mark.parametrize("name", list_recipes())
 def test_recipes_that_come_with_glimt_run_on_a_registered_collection(
     rig: Rig, database: ResultsDatabase, name: str

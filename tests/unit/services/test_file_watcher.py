@@ -11,6 +11,7 @@ import pytest
 
 from glimt.model.errors import RejectedMessageError, UsageError
 from glimt.services.file_watcher import FileWatcherService
+from glimt.services.file_watcher_clock import machine, read_stamp
 from glimt.services.service import ServiceSetup
 from hdf5_masters import frames, write_data, write_eiger_series
 from service_steps import sent, step_for
@@ -26,9 +27,17 @@ class Clock:
 
     def __init__(self) -> None:
         self.now = BEGAN
+        self.set_by_s = 0.0
 
     def __call__(self) -> float:
         return self.now
+
+    def monotonic(self) -> float:
+        return self.now - self.set_by_s - BEGAN
+
+    def set(self, by_s: float) -> None:
+        self.now += by_s
+        self.set_by_s += by_s
 
 
 class Watch:
@@ -59,7 +68,9 @@ class Watch:
 
 def make_service(folder: Path, clock: Clock, **configuration: Any) -> FileWatcherService:
     """Return a service that looks by itself."""
-    return FileWatcherService(ServiceSetup({"notice": "never", **configuration}, (folder,), folder), clock=clock)
+    return FileWatcherService(
+        ServiceSetup({"notice": "never", **configuration}, (folder,), folder), clock=clock, monotonic=clock.monotonic
+    )
 
 
 @pytest.fixture
@@ -116,6 +127,7 @@ def test_file_behind_a_gap_is_not_told(tmp_path: Path, watch: Any) -> None:
             "start-time": BEGAN,
             "last-seen": BEGAN,
             "glimt-first-seen": BEGAN,
+            "glimt-clock": [machine(), BEGAN],
         }
     }
     assert w.round() == []
@@ -194,6 +206,32 @@ def test_nothing_for_a_later_file_times_out_from_the_last(tmp_path: Path, watch:
     assert w.round() == []
     clock.now += 0.2
     assert [name for name, _ in w.round()] == ["timeout", "any", "finally"]
+
+
+@pytest.mark.parametrize("jump_s", [3700.0, -3700.0])
+def test_clock_that_is_set_ends_no_watch(tmp_path: Path, watch: Any, clock: Clock, jump_s: float) -> None:
+    _touch(tmp_path, 5)
+    w = watch(**_pattern(tmp_path, timeout=100))
+    w.round()
+    clock.set(jump_s)
+    for _ in range(3):  # each by another instance, and the jump counts once
+        clock.now += 33
+        assert w.round() == []
+    clock.now += 2
+    assert [name for name, _ in w.round()] == ["timeout", "any", "finally"]
+
+
+def test_clock_of_another_machine_is_taken_as_it_is(tmp_path: Path, watch: Any, clock: Clock) -> None:
+    w = watch(**_pattern(tmp_path, timeout=100))
+    w.round()
+    w.payload["filewatcher-status"]["glimt-clock"][0] = "another"
+    clock.set(101)
+    assert [name for name, _ in w.round()] == ["timeout", "finally"]
+
+
+@pytest.mark.parametrize("stamp", [None, [], [1, 2], ["x", True], ["x", "y"], ["x", float("nan")], {}])
+def test_clock_that_makes_no_sense_is_none(stamp: Any) -> None:
+    assert read_stamp(stamp) is None
 
 
 def test_file_that_came_in_time_is_told_however_late_the_round(tmp_path: Path, watch: Any, clock: Clock) -> None:
@@ -285,6 +323,7 @@ def test_images_of_a_file_that_is_missing_are_waited_for(tmp_path: Path, watch: 
         "start-time": BEGAN,
         "last-seen": BEGAN,
         "glimt-first-seen": BEGAN,
+        "glimt-clock": [machine(), BEGAN],
     }
     assert w.round() == []
     (tmp_path / "elsewhere").rename(second)
@@ -295,7 +334,12 @@ def test_images_of_a_file_that_never_comes_time_out(tmp_path: Path, watch: Any, 
     path = str(tmp_path / "none.nxs")
     w = watch(hdf5=path, timeout=5)
     assert w.round() == []
-    assert w.payload["filewatcher-status"] == {"seen-images": 0, "start-time": BEGAN, "image-count": None}
+    assert w.payload["filewatcher-status"] == {
+        "seen-images": 0,
+        "start-time": BEGAN,
+        "image-count": None,
+        "glimt-clock": [machine(), BEGAN],
+    }
     clock.now += 6
     assert w.round() == [
         ("timeout", {"file": path, "hdf5-index": 0, "success": False}),

@@ -84,6 +84,7 @@ def test_shipped_recipes_have_no_problems(name: str) -> None:
         ({"4": {"queue": 5}}, "queue is 5, not a name"),
         ({"4": {"transport-delay": "soon"}}, "transport-delay is 'soon', not a number of seconds"),
         ({"4": {"transport-delay": -1}}, "transport-delay is -1"),
+        ({"4": {"transport-delay": 1e10}}, "transport-delay is 10000000000.0, more than 49 days"),
         ({"4": {"queue": "reduce.xray_centering", "parameters": {"dcid": 1}}}, "the entry 'gridinfo' is missing"),
         ({"4": {"queue": "notify_gda", "parameters": {"dcid": 1, "host": ""}}}, "the parameter host is missing"),
     ],

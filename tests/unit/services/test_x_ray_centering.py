@@ -19,9 +19,13 @@ from centering_scans import (
     image_step,
     scan_steps,
 )
+from glimt.brokers.broker import Delivery
 from glimt.model.errors import RejectedMessageError, RetryMessageError, UsageError
+from glimt.model.recipe_envelope import Envelope
+from glimt.services.recipe_step import RecipeStep
 from glimt.services.service import ServiceSetup
 from glimt.services.x_ray_centering import XRayCenteringService
+from glimt.services.x_ray_centering_state import CenteringState
 from service_steps import plain_step, sent
 
 # Spot counts of real scans and what Diamond's service made of them: the vectors of dlstbx' own tests (BSD-3-Clause).
@@ -57,9 +61,18 @@ Make = Callable[..., XRayCenteringService]
 class Clock:
     def __init__(self) -> None:
         self.now = 1_700_000_000.0
+        self.set_by_s = 0.0
 
     def __call__(self) -> float:
         return self.now
+
+    def monotonic(self) -> float:
+        return self.now - self.set_by_s
+
+    def set(self, by_s: float) -> None:
+        """Set the clock; no time passes."""
+        self.now += by_s
+        self.set_by_s += by_s
 
 
 @pytest.fixture
@@ -78,7 +91,9 @@ def make(tmp_path: Path, clock: Clock) -> Iterator[Make]:
         state, data = tmp_path / "state", tmp_path / "data"
         state.mkdir(exist_ok=True)
         data.mkdir(exist_ok=True)
-        made.append(XRayCenteringService(ServiceSetup(configuration, (data,), state), clock=clock))
+        made.append(
+            XRayCenteringService(ServiceSetup(configuration, (data,), state), clock=clock, monotonic=clock.monotonic)
+        )
         return made[-1]
 
     yield make_service
@@ -580,3 +595,86 @@ def test_state_that_cannot_be_opened_says_where(tmp_path: Path) -> None:
     (tmp_path / "x_ray_centering.sqlite").write_bytes(b"this is no database" * 100)
     with pytest.raises(UsageError, match=r"x_ray_centering\.sqlite"):
         XRayCenteringService(ServiceSetup({}, (), tmp_path))
+
+
+@pytest.mark.parametrize("jump_s", [3600.0, -3600.0])
+def test_clock_that_is_set_ends_no_scan(make: Make, clock: Clock, jump_s: float) -> None:
+    service = make()
+    steps = scan_steps(LINE, grid=LINE_GRID)
+    clock.now += 1000
+    service.handle_batch(steps[:6])
+    clock.set(jump_s)
+    assert service.idle() == []
+    clock.now += 899
+    assert service.idle() == []
+    clock.now += 2
+    assert [sent(step) for step in service.idle()] == [[(ABORT_STEP, {})]]
+
+
+@pytest.mark.parametrize("n_together", [1, 10])
+@pytest.mark.parametrize("is_identified", [True, False])
+def test_equal_scans_of_runs_without_identity_each_have_a_result(
+    make: Make, is_identified: bool, n_together: int
+) -> None:
+    service = make()
+    grid = gridinfo((5, 2))
+    scans = [scan_steps([0, 0, 7, value, *[0] * 6], grid=grid, run="") for value in (1, 1, 50)]
+    for number, steps in enumerate(scans):
+        for step in steps:
+            step.is_identified = is_identified
+            step.message_id += f"/{number}" if is_identified else ""
+        for first in range(0, len(steps), n_together):
+            service.handle_batch(steps[first : first + n_together])
+    last = [sent(steps[-1]) for steps in scans]
+    assert [[payload["results"][0]["max_count"] for _, payload in answers] for answers in last] == [[7], [7], [50]]
+    assert len({steps[-1].outgoing[0].message_id for steps in scans}) == 3
+
+
+def test_message_without_identity_that_comes_again_is_answered_the_same(make: Make) -> None:
+    grid = gridinfo((5, 2))
+    results = []
+    for n_deliveries in (1, 2):
+        steps = scan_steps([0, 0, 7, *[0] * 7], grid=grid, run="")
+        for step in steps:
+            step.is_identified, step.n_deliveries = False, n_deliveries
+        make().handle_batch(steps)
+        results.append([(message.message_id, message.body) for step in steps for message in step.outgoing])
+    assert results[0] == results[1]
+    assert len(results[0]) == 1
+
+
+@pytest.mark.parametrize("wires", [{"success": 2, "abort": 99}, {"success": 99}])
+def test_scan_whose_recipe_cannot_be_answered_is_rejected_when_it_begins(make: Make, wires: dict[str, int]) -> None:
+    with pytest.raises(RejectedMessageError, match="step 99 is missing"):
+        make().handle(_unwired(wires))
+
+
+def test_answer_that_cannot_be_sent_holds_up_no_other(
+    make: Make, clock: Clock, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make()
+    bad = _unwired({"success": 2, "abort": 99}).recipe
+    assert bad is not None
+    state = CenteringState(tmp_path / "state" / "x_ray_centering.sqlite")  # as one of before this was checked
+    with state.transaction():
+        state.open_grid(
+            dcid=7, run="bad", partner=None, n_images=10, now=clock.now, envelope=bad.encode(), origin="bad"
+        )
+    state.close()
+    service = make()
+    service.handle(image_step(1, 5, grid=gridinfo((5, 2)), run="good", dcid="8"))
+    clock.now += 1000
+    assert [sent(step) for step in service.idle()] == [[(ABORT_STEP, {})]]
+    service.idle_done()
+    assert service.idle() == []
+    assert "data collection 7: abort of X-ray centering cannot be sent" in caplog.text
+
+
+def _unwired(wires: dict[str, int]) -> RecipeStep:
+    step = image_step(1, 5, grid=gridinfo((5, 2)), run="bad", dcid="7", wires={})
+    assert step.recipe is not None
+    body = json.loads(step.recipe.encode())
+    body["recipe"]["1"]["output"] = wires
+    body["recipe"]["2"] = {"queue": "q"}
+    envelope = Envelope.decode(json.dumps(body).encode())
+    return RecipeStep(Delivery(b"", "reduce.xray_centering", "", {}, "bad/7/1", 1, 0, None), envelope, envelope.payload)

@@ -16,9 +16,9 @@ from sqlalchemy.schema import CreateTable
 
 from glimt.model.errors import RejectedMessageError, ResultsDatabaseError, UsageError
 from glimt.stores.results_address import results_address, shown
-from glimt.stores.results_db import ResultsDatabase, prepare_results
+from glimt.stores.results_db import ResultsBusyError, ResultsDatabase, prepare_results
 from glimt.stores.results_done import record_result, recorded_result
-from glimt.stores.results_rows import insert_row, moment, require_row, update_row, upsert_row
+from glimt.stores.results_rows import checked_value, insert_row, moment, require_row, update_row, upsert_row
 from glimt.stores.results_schema import mariadb_metadata, results_table, sqlite_metadata, table_names
 from ispyb_rows import make_collection, make_processing
 
@@ -191,6 +191,35 @@ def test_row_that_does_not_fit_is_rejected_with_the_column(
 ) -> None:
     with pytest.raises(RejectedMessageError, match=reason), database.transaction() as session:
         insert_row(session, "DataCollection", values)
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"), [("y" * 70_000, "y" * 65_535), ("ü" * 40_000, "ü" * 32_767), ("y" * 65_535, "y" * 65_535)]
+)
+def test_prose_of_a_text_column_is_cut_to_its_bytes(text: str, kept: str) -> None:
+    assert checked_value(results_table("AutoProcProgramMessage").c["description"], text) == kept
+
+
+def test_other_text_that_has_more_bytes_than_its_column_is_rejected() -> None:
+    column = sa.Column("list", sa.Text())
+    sa.Table("Files", sa.MetaData(), column)
+    assert checked_value(column, "ü" * 32_767) == "ü" * 32_767
+    with pytest.raises(RejectedMessageError, match=r"Files.list: .*65536 bytes, and the column takes 65535"):
+        checked_value(column, "ü" * 32_768)
+
+
+def test_database_that_refuses_a_statement_answers_and_one_that_is_gone_does_not(tmp_path: Path) -> None:
+    file = tmp_path / "r.sqlite"
+    database = ResultsDatabase(f"sqlite:///{file}")
+    assert not database.answers()
+    database.prepare(ispyb=False)
+    with pytest.raises(ResultsDatabaseError) as caught, database.transaction() as session:
+        session.execute(sa.text("SELECT * FROM nothing"))
+    assert not isinstance(caught.value, ResultsBusyError)
+    assert database.answers()
+    database.close()
+    file.write_bytes(b"no database at all" * 100)
+    assert not database.answers()
 
 
 def test_row_is_updated_where_there_is_a_value(database: ResultsDatabase) -> None:
