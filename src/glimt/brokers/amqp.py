@@ -35,6 +35,8 @@ _log = logging.getLogger(__name__)
 _PAUSES_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _NOT_ALLOWED = 403, 404
 _LAST_WORDS_S = 5.0
+_MOST_PEEKS = 2
+"""A message that came back so often is sent again after a look."""
 _MOST_HOMES = 3
 UNROUTABLE = "unroutable"
 
@@ -305,7 +307,7 @@ class AmqpBroker:
 
     def _look(self, link: AmqpLink, queue: str, limit: int) -> list[Delivery]:
         taken = link.take_some(queue, limit)
-        worn = [message for message in taken if is_worn(message)]
+        worn = [message for message in taken if is_worn(message, _MOST_PEEKS)]
         if is_dead_letter_queue(queue):
             worn = []  # nothing happens to a dead letter however often it is looked at
         tags = {message.delivery_tag for message in worn}

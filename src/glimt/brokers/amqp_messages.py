@@ -60,9 +60,9 @@ def count_deliveries(message: Incoming) -> int:
     return 1 + n_returns(message) + (retries if isinstance(retries, int) and retries > 0 else 0)
 
 
-def is_worn(message: Incoming) -> bool:
-    """Say whether a message came back so often that a few times more would make it a dead letter."""
-    return n_returns(message) >= _MOST_RETURNS or (n_returns(message) > 0 and count_deliveries(message) > _MOST_RETURNS)
+def is_worn(message: Incoming, most: int = _MOST_RETURNS + 1) -> bool:
+    """Say whether a message came back so often (``most``) that a few times more would make it a dead letter."""
+    return n_returns(message) >= most or (n_returns(message) > 0 and count_deliveries(message) > most)
 
 
 def has_failed_too_often(message: Incoming) -> bool:
