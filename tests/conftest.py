@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,24 @@ settings.load_profile("glimt")
 
 # A shell that runs the tests in the background makes them deaf to Ctrl-C, and with them every process they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+_LOG_LEVEL = os.environ.get("LOG_LEVEL")
+_ROOT_LEVEL = logging.getLogger().level
+
+
+@pytest.fixture(autouse=True)
+def log_as_before() -> Iterator[None]:
+    """Undo what commands do to the log of their process, which tests share: levels, loggers switched off."""
+    yield
+    logging.getLogger().setLevel(_ROOT_LEVEL)
+    for known in logging.getLogger().manager.loggerDict.values():
+        if isinstance(known, logging.Logger):
+            known.disabled = False
+    if _LOG_LEVEL is None:
+        os.environ.pop("LOG_LEVEL", None)
+    else:
+        os.environ["LOG_LEVEL"] = _LOG_LEVEL
+
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -193,7 +193,7 @@ def test_doctor_says_when_a_port_to_listen_at_is_taken(tmp_path: Path, free_port
 def test_doctor_is_content_with_a_sender_that_listens(
     tmp_path: Path, free_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if "pytest-of" not in entry])
     for name in [name for name in sys.modules if name.partition(".")[0] == "src"]:  # of another test's folder
         monkeypatch.delitem(sys.modules, name)
     with socket.create_server(("127.0.0.1", 0)) as sender:

@@ -156,7 +156,8 @@ class EngineContract(ABC):
         assert output["scale"] == [3 if n >= first else 1 for n in range(1, 4 * N_EVENTS + 1)]
         assert 50 < first < 4 * N_EVENTS
         assert output["n_hashes"] == 2
-        assert output["glimt/parameters/scale"] == b"3"
+        assert output["glimt/parameters/scale"] == b"1"
+        assert output["glimt/parameter_changes/0000/scale"] == b"3"
 
     def test_a_trigger_map_gives_the_same_on_every_engine(self, tmp_path: Path) -> None:
         capture = two_stream_capture(tmp_path / "two.cbors", N_EVENTS, lost=LOST)
