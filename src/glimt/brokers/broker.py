@@ -185,8 +185,8 @@ class Broker(Protocol):
     def send(self, messages: Sequence[Outgoing]) -> None:
         """Send messages; when this returns the broker has them all safely.
 
-        If a queue is not there, nothing is sent. If RabbitMQ refuses one of them, as a full queue may, the others may have
-        been sent.
+        If a queue is not there, nothing is sent. If RabbitMQ refuses one of them, as a full queue may, the others may
+        have been sent.
 
         Raises
         ------
