@@ -230,6 +230,7 @@ def test_data_and_pictures_are_downloads(viewer: Viewer, tmp_path: Path) -> None
 def test_layout_is_arranged_by_keys_saved_and_there_for_the_next_viewer(
     viewer: Viewer, browser: Browser, run: PageRun
 ) -> None:
+    viewer.wait_for("document.querySelectorAll('article.panel').length > 5")  # the layout grows until all is published
     panel = viewer.panel("/intensity")
     panel.wait_for()
     before = panel.bounding_box()
@@ -290,7 +291,9 @@ def test_slow_viewer_slows_neither_the_other_nor_the_run(viewer: Viewer, browser
 
 
 def test_page_comes_back_after_the_reducer_was_killed(viewer: Viewer, run: PageRun) -> None:
+    viewer.wait_for("document.querySelectorAll('article.panel').length > 5")
     pid = int(run.newest("/reducer_pid"))
+    viewer.page.wait_for_timeout(500)  # until the tiles have their first values
     seen = int(viewer.tile("/number_of_event"))
     os.kill(pid, signal.SIGKILL)
     end = time.monotonic() + 40
@@ -298,6 +301,9 @@ def test_page_comes_back_after_the_reducer_was_killed(viewer: Viewer, run: PageR
         viewer.page.wait_for_timeout(200)
     assert int(run.newest("/reducer_pid")) != pid
     viewer.page.wait_for_timeout(1500)
+    end = time.monotonic() + 20
+    while not viewer.tile("/number_of_event") and time.monotonic() < end:  # empty until the new one has published
+        viewer.page.wait_for_timeout(200)
     assert int(viewer.tile("/number_of_event")) > seen
     expect(viewer.page.locator("#freshness")).to_have_text("live", timeout=15_000)
     expect(viewer.page.locator("#notice")).to_be_hidden()

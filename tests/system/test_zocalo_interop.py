@@ -139,7 +139,7 @@ class Site:
         while len(found) < n and time.monotonic() < end:
             with self.broker._using() as link:
                 taken = link.take_some(name, n - len(found))
-                link.commit([], {message.delivery_tag for message in taken})
+                link.acknowledge({message.delivery_tag for message in taken})
             found += taken
             time.sleep(0.0 if taken else 0.02)
         assert len(found) == n
