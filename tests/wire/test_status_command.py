@@ -190,8 +190,10 @@ def test_doctor_says_when_a_port_to_listen_at_is_taken(tmp_path: Path, free_port
     assert result.exit_code == 1
 
 
-def test_doctor_is_content_with_a_sender_that_listens(tmp_path: Path, free_port: int) -> None:
+def test_doctor_is_content_with_a_sender_that_listens(tmp_path: Path) -> None:
     """In a process of its own: it imports the classes, whose module has the name of another test's."""
+    with socket.create_server(("127.0.0.1", 0)) as trial:
+        free_port = trial.getsockname()[1]
     with socket.create_server(("127.0.0.1", 0)) as sender:
         stream = f'address = "tcp://127.0.0.1:{sender.getsockname()[1]}"'
         command = [sys.executable, "-m", "glimt", "doctor"]
