@@ -155,10 +155,8 @@ class DispatcherService(Service):
     @staticmethod
     def _guid(parameters: Parameters, step: RecipeStep) -> str:
         guid = parameters.get("guid")
-        if not step.is_identified:
-            # Its identity is made of what it says, and identities of what it sends are made of that.
-            step.message_id = str(uuid.uuid4())
-            guid = guid or step.message_id
+        if not guid and not step.is_identified:
+            guid = str(uuid.uuid4())  # its identity is made of what it says: an equal request would start the same run
         if not guid:
             message_id = step.message_id
             digest = hashlib.blake2b(f"dispatcher/{message_id}".encode(), digest_size=16).digest()

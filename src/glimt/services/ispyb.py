@@ -6,7 +6,6 @@ import logging
 import random
 import threading
 import time
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -270,8 +269,6 @@ def _image_outcome(fields: Fields, row: Mapping[str, Any]) -> _Outcome:
 
 
 def _send(step: RecipeStep, outcome: _Outcome) -> None:
-    if not step.is_identified:
-        step.message_id = uuid.uuid4().hex  # else what is sent would be taken for what an equal message sent
     for stream, payload in outcome.messages:
         step.send(payload, stream, default="output")
     step.environment.update(outcome.stored)

@@ -35,7 +35,7 @@ class RecipeStep:
     recipe : Envelope or None
         The recipe the message belongs to; ``None`` for a plain message.
     message_id : str
-        The same if the message is delivered again; without an identity a new one each time.
+        The same if the message is delivered again.
     is_identified : bool
         Whether no other message has this ``message_id``; see `glimt.brokers.broker.Delivery`.
     n_deliveries : int
@@ -45,9 +45,9 @@ class RecipeStep:
     """
 
     def __init__(self, delivery: Delivery, envelope: Envelope | None, payload: Any) -> None:
-        # What is sent is named after this message: two that only look alike must not send what looks like one.
-        self.message_id = delivery.message_id if delivery.is_identified else uuid.uuid4().hex
-        self.n_deliveries = delivery.n_deliveries
+        self.message_id, self.n_deliveries = delivery.message_id, delivery.n_deliveries
+        self._made_of_content = "" if delivery.is_identified else delivery.message_id
+        self._once = "" if delivery.is_identified else uuid.uuid4().hex
         self.is_identified = delivery.is_identified
         self.headers: Mapping[str, Any] = delivery.headers
         self.queue = delivery.queue
@@ -173,8 +173,12 @@ class RecipeStep:
             )
 
     def _next_id(self) -> str:
-        """Derive the identity of the next message from this one's, so that it is the same if this is handled again."""
-        text = f"{self.message_id}/{len(self.outgoing)}"
+        """Derive the identity of the next message from this one's, so that it is the same if this is handled again.
+
+        Not from one that is made of the content: two messages that only look alike would send what looks like one.
+        """
+        origin = self._once if self._once and self.message_id == self._made_of_content else self.message_id
+        text = f"{origin}/{len(self.outgoing)}"
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
