@@ -40,6 +40,7 @@ class Published:
         self.publish: dict[str, Any] = {}
         self.lock = threading.RLock()
         self.newest_event = 0
+        self.sent: dict[int, float] = {}
 
     def tree(self) -> tuple[dict[str, Any], Any]:
         """Return what is published, and its lock."""
@@ -47,7 +48,7 @@ class Published:
 
 
 def publish(connection: Any) -> None:
-    """Publish until told to stop; answer what it cost, first with nobody asking."""
+    """Publish until told to stop; answer what it cost, or when each event was published."""
     from glimt.web.live_view import create_app
     from glimt.web.server import ViewServer
 
@@ -62,7 +63,8 @@ def publish(connection: Any) -> None:
             new: dict[str, Any] = {f"n{i}": number * 0.1 + i for i in range(9)}
             new |= {"image": images[number % 4], "curve": np.cos(np.arange(1000) / 99 + number)}
             with published.lock:
-                published.publish.update(new | {"sent": time.time()})
+                published.sent[number] = now = time.time()
+                published.publish.update(new | {"sent": now})
                 published.newest_event = number
             due += 1 / RATE_HZ
             time.sleep(max(0.0, due - time.monotonic()))
@@ -70,8 +72,8 @@ def publish(connection: Any) -> None:
     with ViewServer(create_app(published), port=0) as server:
         threading.Thread(target=work, daemon=True).start()
         connection.send(server.url)
-        while connection.recv() is not None:
-            connection.send(time.process_time())
+        while (asked := connection.recv()) is not None:
+            connection.send(dict(published.sent) if asked == "sent" else time.process_time())
         stop.set()
 
 

@@ -174,6 +174,19 @@ class Viewer:
         """Return what the tile of a number says."""
         return str(self.panel(path).locator(".tile b").inner_text()).replace("\u2009", "")
 
+    def number(self, path: str) -> int:
+        """Return what the tile of a whole number says, as soon as it says something."""
+        place = json.dumps(f'article.panel[data-paths="{path}"] .tile b')
+        self.wait_for(f"/\\d/.test(document.querySelector({place})?.textContent)")
+        return int(self.tile(path))
+
+    def wait_for_more(self, path: str, number: int) -> None:
+        """Wait until the tile of a whole number says more than that."""
+        end = time.monotonic() + 20.0
+        while self.number(path) <= number:
+            assert time.monotonic() < end, f"{path} stays at {self.tile(path)}, not above {number}; {self.errors}"
+            self.page.wait_for_timeout(50)
+
     def wait_for(self, expression: str, timeout_s: float = 20.0) -> None:
         """Wait until an expression of JavaScript is true."""
         # Playwright's own way of waiting needs eval, which the page's policy forbids.
