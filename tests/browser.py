@@ -6,12 +6,14 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,25 +46,18 @@ view_port = 0
 class PageRun:
     """A run with its page; `start` and `stop` it, also more than once."""
 
-    def __init__(self, folder: Path, *, rate_hz: float = 20.0) -> None:
-        self.folder, self.rate_hz = folder, rate_hz
+    def __init__(self, folder: Path, *, rate_hz: float = 20.0, token: str = "") -> None:
+        self.folder, self.rate_hz, self.token = folder, rate_hz, token
         self.url = ""
         self._processes: list[subprocess.Popen[bytes]] = []
         shutil.copy(Path(__file__).with_name("page_analysis.py"), folder)
-        (folder / "beamline.toml").write_text(BEAMLINE)
 
     def start(self) -> None:
-        """Start it, and a device that sends without end."""
-        printed = self.folder / "run.txt"
-        with printed.open("wb") as out:
-            run = subprocess.Popen(
-                [sys.executable, "-m", "glimt", "run", "beamline.toml"], cwd=self.folder, stdout=out, stderr=out
-            )
-        self._processes.append(run)
-        found = self._until(
-            lambda: re.search(r"control on (http://127\.0\.0\.1:\d+)", printed.read_text()), printed.read_text
-        )
-        self.url = found[1]
+        """Start it, and a device that sends without end; it has the port that it had before."""
+        port = self.url.rpartition(":")[2] or "0"
+        text = BEAMLINE.replace("\nport = 0", f"\nport = {port}") + (f'token = "{self.token}"\n' if self.token else "")
+        (self.folder / "beamline.toml").write_text(text)
+        printed = self.begin("control on", "run", "beamline.toml")
         address = self._until(self._address, printed.read_text)
         options = [
             "--address",
@@ -84,8 +79,18 @@ class PageRun:
             )
         )
 
+    def begin(self, said: str, *command: str) -> Path:
+        """Start a command of glimt and wait until it says its address; return the file with what it prints."""
+        printed = self.folder / "run.txt"
+        with printed.open("wb") as out:
+            begun = subprocess.Popen([sys.executable, "-m", "glimt", *command], cwd=self.folder, stdout=out, stderr=out)
+        self._processes.append(begun)
+        pattern = said + r" (http://127\.0\.0\.1:\d+)"
+        self.url = self._until(lambda: re.search(pattern, printed.read_text()), printed.read_text)[1]
+        return printed
+
     def stop(self) -> None:
-        """End both."""
+        """End all."""
         for process in reversed(self._processes):
             process.terminate()
             try:
@@ -101,7 +106,8 @@ class PageRun:
 
     def get(self, route: str) -> Any:
         """Return what a route answers, from JSON."""
-        with urllib.request.urlopen(self.url + route, timeout=10) as answer:
+        request = urllib.request.Request(self.url + route, headers={"Authorization": f"Bearer {self.token}"})
+        with urllib.request.urlopen(request, timeout=10) as answer:
             return json.loads(answer.read())
 
     def put(self, route: str, content: object) -> None:
@@ -114,9 +120,14 @@ class PageRun:
 
     def link(self) -> str:
         """Return a new view-only link."""
-        request = urllib.request.Request(self.url + "/api/v1/page/view-link", method="POST", data=b"")
+        headers = {"Authorization": f"Bearer {self.token}"}
+        request = urllib.request.Request(self.url + "/api/v1/page/view-link", method="POST", data=b"", headers=headers)
         with urllib.request.urlopen(request, timeout=10) as answer:
             return str(json.loads(answer.read())["url"])
+
+    def regions(self) -> list[dict[str, Any]]:
+        """Return the regions that all viewers share."""
+        return list(self.get("/api/v1/page/regions")["regions"])
 
     def newest(self, path: str) -> float:
         """Return the newest value of a published number."""
@@ -134,6 +145,57 @@ class PageRun:
                 pass
             time.sleep(0.05)
         pytest.fail(f"the run does not start: {about()}")
+
+
+class Relay:
+    """A wire between browser and server that can be cut and mended."""
+
+    def __init__(self, url: str) -> None:
+        self._to = "127.0.0.1", int(url.rpartition(":")[2])
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._ends: list[socket.socket] = []
+        self._lock = threading.Lock()
+        self.is_cut = False
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut(self) -> None:
+        """End all connections; new ones are closed at once."""
+        with self._lock:
+            self.is_cut = True
+            for end in self._ends:
+                with suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+            self._ends.clear()
+
+    def close(self) -> None:
+        """End it."""
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.cut()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                with self._lock:
+                    if self.is_cut:
+                        near.close()
+                        continue
+                    far = socket.create_connection(self._to)
+                    self._ends += near, far
+                for pair in ((near, far), (far, near)):
+                    threading.Thread(target=self._pass, args=pair, daemon=True).start()
+
+    @staticmethod
+    def _pass(source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while part := source.recv(1 << 16):
+                sink.sendall(part)
+        with suppress(OSError):
+            sink.shutdown(socket.SHUT_RDWR)
+        source.close()
 
 
 @contextmanager
@@ -195,6 +257,14 @@ class Viewer:
             assert time.monotonic() < end, f"not in {timeout_s:g} s: {expression}; {self.errors}"
             self.page.wait_for_timeout(25)
 
+    def wait_until(self, found: Callable[[], Any], about: str) -> Any:
+        """Wait for something that is true, outside the browser too; return it."""
+        end = time.monotonic() + 20.0
+        while not (answer := found()):
+            assert time.monotonic() < end, f"not in 20 s: {about}; {self.errors}"
+            self.page.wait_for_timeout(50)
+        return answer
+
     def wait_for_tile(self, path: str, text: str, timeout_s: float = 20.0) -> None:
         """Wait until the tile of a number says so."""
         place = json.dumps(f'article.panel[data-paths="{path}"] .tile b')
@@ -216,6 +286,25 @@ class Viewer:
         """Choose a tool of the image."""
         self.panel("/image").locator(f'.tools [title^="{name}"]').click()
 
+    def touch(self, *paths: list[tuple[float, float]]) -> None:
+        """Touch the screen with a finger a path, all at once; places in pixels of the page's window."""
+        session = self.context.new_cdp_session(self.page)
+
+        def send(kind: str, step: int) -> None:
+            points = [{"x": path[step][0], "y": path[step][1], "id": finger} for finger, path in enumerate(paths)]
+            session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+        send("touchStart", 0)
+        for step in range(1, len(paths[0])):
+            send("touchMove", step)
+        session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        session.detach()
+
+    def menu(self, path: str, entry: str) -> None:
+        """Choose an entry of the menu of a plot."""
+        self.panel(path).locator("header button").click()
+        self.page.locator(f'.menu [role="menuitem"]:has-text("{entry}")').click()
+
     def dock(self, name: str) -> None:
         """Open a page of the dock."""
         tab = self.page.locator(f'[data-dock="{name}"]')
@@ -225,6 +314,24 @@ class Viewer:
     def close(self) -> None:
         """Close it."""
         self.context.close()
+
+
+@contextmanager
+def looking(browser: Browser, run: PageRun) -> Iterator[Callable[..., Viewer]]:
+    """Give a function that begins a viewer of a run; in the end all are closed, and none may have complained."""
+    viewers: list[Viewer] = []
+
+    def begin(url: str = "", **options: Any) -> Viewer:
+        viewers.append(Viewer(browser, url or run.url, **options))
+        viewers[-1].panel("/image").wait_for(timeout=30_000)
+        viewers[-1].wait_for("document.querySelectorAll('article.panel').length > 5")
+        return viewers[-1]
+
+    run.put("/api/v1/page/regions", {"regions": []})
+    yield begin
+    for viewer in viewers:
+        viewer.close()
+        assert viewer.errors == []
 
 
 def screenshot_folder(fallback: Path) -> Path:

@@ -123,12 +123,11 @@ class GridScanSite:
 
     # What a user does
 
-    def serve(self) -> None:
+    def serve(self, *options: str) -> None:
         """Start all services."""
+        command = [*GLIMT, "serve", "--site", str(self.file), *options]
         with self.log_file.open("ab") as log:
-            self.process = subprocess.Popen(
-                [*GLIMT, "serve", "--site", str(self.file)], cwd=self.folder, stderr=log, start_new_session=True
-            )
+            self.process = subprocess.Popen(command, cwd=self.folder, stderr=log, start_new_session=True)
 
     def stop(self) -> int:
         """End the services as Ctrl-C does; return the exit code."""

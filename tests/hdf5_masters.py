@@ -95,3 +95,8 @@ def write_eiger_series(folder: Path, n_in_each: list[int], dtype: str = "uint32"
     master = folder / "scan_master.h5"
     write_master(master, links, n_expected=len(pixels))
     return master, pixels
+
+
+def same_images(series: Any, pixels: Any) -> bool:
+    """Tell whether an open series has just these images."""
+    return len(series) == len(pixels) and all(np.array_equal(series.read(k), pixels[k]) for k in range(len(pixels)))

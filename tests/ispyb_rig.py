@@ -17,6 +17,8 @@ from glimt.stores.results_schema import results_table
 from ispyb_rows import CollectionRows, ProcessingRows, make_collection, make_processing
 from service_steps import plain_step, sent, step_for
 
+PIA = "store_per_image_analysis_results"
+
 _NUMBERS = itertools.count(1)
 
 

@@ -35,9 +35,13 @@ from glimt.brokers.broker import Outgoing
 broker = AmqpBroker(sys.argv[1])
 broker.subscribe("work", prefetch=20)
 print("ready", flush=True)
+n_settled = 0
 while True:
     deliveries = broker.receive(5, timeout_s=60)
     broker.settle(deliveries, [Outgoing(d.body, queue="other", message_id=d.message_id) for d in deliveries])
+    n_settled += 1
+    if n_settled == 1:
+        print("passes on", flush=True)
 """
 
 
@@ -121,7 +125,9 @@ def test_no_message_is_lost_when_the_server_goes_in_mid_run(mortal: RabbitServer
     for passer in passers:
         passer.start()
     for portion in (200, 700):
+        end = time.monotonic() + 60
         while sum(passer.n_passed for passer in passers) < portion:
+            assert time.monotonic() < end, f"{portion} messages were not passed on in time"
             time.sleep(0.005)
         if how == "restart":
             mortal.restart()
@@ -148,11 +154,13 @@ def test_no_message_is_lost_when_the_server_goes_in_mid_run(mortal: RabbitServer
 def test_a_receiver_that_is_killed_at_any_moment_loses_nothing(broker: AmqpBroker, place: str) -> None:
     moments, n = random.Random(1), 5000
     fill(broker, n)
-    for _ in range(5):
+    for start in range(5):
         process = subprocess.Popen([sys.executable, "-c", _PASSES_ON, place], stdout=subprocess.PIPE)
         assert process.stdout is not None
         try:
             assert process.stdout.readline() == b"ready\n"
+            if start == 0:  # at least one is killed in the middle of its work
+                assert process.stdout.readline() == b"passes on\n"
             time.sleep(moments.uniform(0.005, 0.06))
         finally:
             process.kill()
@@ -188,7 +196,7 @@ def test_sending_gives_up_when_its_patience_ends(mortal: RabbitServer) -> None:
         start = time.monotonic()
         with pytest.raises(BrokerError, match="cannot reach RabbitMQ"):
             broker.send([Outgoing(b"x", queue="patient")])
-        assert time.monotonic() - start < 5
+        assert time.monotonic() - start < 20
         assert broker.receive(timeout_s=0.3) == []
     finally:
         broker.close()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 import pytest
 
 from glimt.app.analyse import analyse_images
@@ -22,6 +23,7 @@ from glimt.app.analyse_files import ImageGroup
 from glimt.app.analyse_group import AnalysedImage, AnalysisOptions
 from glimt.app.analyse_process import AnalysisProcess
 from hdf5_masters import write_eiger_series
+from module_masters import GEOMETRY, MODULE, N_MODULES, module_frames, write_module_master
 
 GLIMT = [sys.executable, "-m", "glimt", "analyse"]
 PYTHON_WITH_DIALS = "/usr/bin/python3"
@@ -102,6 +104,27 @@ def test_an_eiger_master_is_read_with_its_data_files(tmp_path: Path) -> None:
     assert all("scan_data_000002.h5 is missing" in error for error in told[3:])
 
 
+def test_a_geometry_file_brings_its_panels_and_its_mask(tmp_path: Path) -> None:
+    write_module_master(tmp_path / "run.h5", module_frames(4), n_described=0)
+    assert "have modules" in json.loads(run("run.h5", "--json", cwd=tmp_path).stdout)[0]["error"]
+    plane = np.zeros((N_MODULES, *MODULE), np.uint8)
+    plane[1:] = 1
+    with h5py.File(tmp_path / "mask.h5", "w") as file:
+        file["mask"] = plane
+    (tmp_path / "d.geom").write_text(GEOMETRY)
+    (tmp_path / "m.geom").write_text("mask_file = mask.h5\nmask = /mask\nmask_bad = 0x1\n" + GEOMETRY)
+    n_spots = {}
+    for name in ("d", "m"):
+        done = run("run.h5", "--json", "--processes", "2", "--geometry", f"{name}.geom", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        n_spots[name] = [one["n_spots_total"] for one in json.loads(done.stdout)]
+    assert all(0 < few < 0.6 * many for few, many in zip(n_spots["m"], n_spots["d"], strict=True))
+    (tmp_path / "mask.h5").unlink()
+    done = run("run.h5", "--geometry", "m.geom", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "mask.h5: such names count from the working directory), and there is no such file" in done.stdout
+
+
 def test_bad_images_are_rows_and_exit_code_1(tmp_path: Path, scan: Path) -> None:
     whole = bz2.decompress((scan / "thau_3_2_0015.cbf.bz2").read_bytes())
     (tmp_path / "a_1.cbf").write_bytes(whole[:200_000])
@@ -125,6 +148,8 @@ def test_bad_images_are_rows_and_exit_code_1(tmp_path: Path, scan: Path) -> None
         (("x.cbf", "--plot", "scan.gif"), "a picture's name ends in"),
         (("x.cbf", "--plot", "nowhere/scan.png"), "there is no folder nowhere"),
         (("x.cbf", "--mask", "mask.txt"), "a mask is read from"),
+        (("x.cbf", "--geometry", "none.geom"), "geometry file none.geom cannot be read"),
+        (("x.cbf", "--geometry", "a.geom", "--poni", "a.poni"), "both say where pixels are"),
         (("x.cbf", "--processes", "0"), "0 processes"),
         ((".",), "has no image files"),
     ],

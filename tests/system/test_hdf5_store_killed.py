@@ -168,7 +168,7 @@ def test_readers_see_rows_within_the_block_time(tmp_path: Path, keeps_open: str,
     assert found["seen"] == last
     assert found["wrong"] == 0
     assert found["looks"] > 3
-    assert found["at"] - put_at < 5  # 20 ms and a busy machine
+    assert found["at"] - put_at < 30  # 20 ms and a busy machine
     with h5py.File(path) as file:
         assert file["I"].shape == (last + 1, 1000)
 

@@ -16,8 +16,8 @@ import sqlalchemy as sa
 from glimt.model.errors import RejectedMessageError, ResultsDatabaseError, RetryMessageError
 from glimt.stores.results_db import ResultsDatabase, prepare_results
 from glimt.stores.results_schema import table_names
-from ispyb_command_tests import PIA, IspybCommandTests
-from ispyb_rig import IspybRig
+from ispyb_rig import PIA, IspybRig
+from ispyb_service_tests import IspybServiceTests
 from ispyb_worker import N_MESSAGES, killed_at
 from mariadb_server import MariadbServer, mariadb_server, why_no_mariadb
 from service_steps import sent
@@ -42,7 +42,7 @@ def prepared(server: MariadbServer) -> str:
     return url
 
 
-class TestIspybOnMariadb(IspybCommandTests):
+class TestIspybOnMariadb(IspybServiceTests):
     @pytest.fixture
     def url(self, prepared: str) -> str:
         return prepared

@@ -63,7 +63,8 @@ def _map(trigger_map: dict[str, Any]) -> bytes:
 def test_maps_one_after_the_other(tmp_path: Path) -> None:
     n = 200
     with sending(StinsDevice((16, 16)), SimulationPlan(n_frames=n, n_series=2, series_gap_s=0, rate_hz=0)) as sender:
-        rig = _rig(tmp_path, {"det": sender.address})
+        # Each worker has time to take a part of them.
+        rig = _rig(tmp_path, {"det": sender.address}, worker="Slow")
         with rig.run() as run:
             uniform = run.begin_scan(_map({"det": {"each": n}}), all_wrap=True)
             sender.start()

@@ -71,6 +71,7 @@ def test_everything_published_is_drawn_without_code(viewer: Viewer) -> None:
     assert viewer.panel("/i0").locator("small").inner_text() == "nA"
     viewer.panel("/note").scroll_into_view_if_needed()
     expect(viewer.panel("/note").locator("pre")).to_have_text("aligned <b>twice</b> & checked")
+    viewer.panel("/peaks").scroll_into_view_if_needed()
     expect(viewer.panel("/peaks").locator("tbody tr")).to_have_count(2)
     viewer.wait_for_more("/number_of_event", viewer.number("/number_of_event"))
 

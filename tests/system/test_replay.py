@@ -80,6 +80,8 @@ class Slow(Worker):
     def process_event(self, event, parameters=None):
         import time
         time.sleep(0.02)
+        if event.event_number == 50:
+            open("event-50", "w").close()
         return super().process_event(event, parameters)
 
 class Source:
@@ -339,7 +341,10 @@ def test_ctrl_c_finishes_what_was_reduced_and_says_so(project: Path) -> None:
     process = subprocess.Popen(
         command, cwd=project, stderr=subprocess.PIPE, text=True, env=os.environ | {"LOG_LEVEL": "INFO"}
     )
-    time.sleep(4)
+    deadline = time.monotonic() + 60
+    while not (project / "event-50").exists() and process.poll() is None:
+        assert time.monotonic() < deadline, "the replay does not come to event 50"
+        time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     _, printed = process.communicate(timeout=60)
     assert process.returncode == 130, printed

@@ -41,6 +41,13 @@ class Worker:
             time.sleep(0.005)
             return packet.data.astype(float).mean() * parameters["factor"].value
 
+class Patient(Worker):
+    # It leaves time for a change of the parameter.
+    def process_event(self, event, parameters=None):
+        if parameters["factor"].value == 1:
+            time.sleep(0.05)
+        return super().process_event(event, parameters)
+
 class Reducer:
     def __init__(self, **kwargs):
         self.publish = {"map": {}, "title": "demo", "_attrs": {"version": 1}}
@@ -62,13 +69,15 @@ class Reducer:
 
 
 @contextmanager
-def running(project: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], str, list[str]]]:
+def running(
+    project: Path, *options: str, worker: str = "Worker"
+) -> Iterator[tuple[subprocess.Popen[str], str, list[str]]]:
     """Run a replay with a live view; yield the process, the view's address and what is printed."""
     command = [
         GLIMT,
         "replay",
         "-w",
-        "analysis:Worker",
+        f"analysis:{worker}",
         "-r",
         "analysis:Reducer",
         "-f",
@@ -132,7 +141,7 @@ def test_h5pyd_reads_the_tree_while_it_grows_and_after_the_end(project: Path) ->
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_parameter_takes_effect_at_one_event_and_results_carry_its_hash(workers: str, project: Path) -> None:
-    with running(project, "--keep-alive", "--nworkers", workers) as (_, address, lines):
+    with running(project, "--keep-alive", "--nworkers", workers, worker="Patient") as (_, address, lines):
         assert httpx.get(f"{address}/api/v1/parameter/factor").content == b"1"
         until = time.monotonic() + 60
         while httpx.get(f"{address}/api/v1/progress").json()["n_events"] < 5:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import time
 from collections.abc import Iterator
@@ -32,7 +31,7 @@ class Listener:
     def __init__(self, family: socket.AddressFamily = socket.AF_INET, host: str = "127.0.0.1") -> None:
         self.socket = socket.socket(family, socket.SOCK_DGRAM)
         self.socket.bind((host, 0))
-        self.socket.settimeout(5)
+        self.socket.settimeout(20)
         self.port = int(self.socket.getsockname()[1])
 
     def line(self) -> bytes:
@@ -96,11 +95,11 @@ def test_letters_are_latin_1(gda: Listener, notify: NotifyGdaService) -> None:
 
 def test_many_lines_use_one_socket(gda: Listener, notify: NotifyGdaService) -> None:
     notify.handle(step_for(recipe(gda), RESULT))
-    before = len(os.listdir("/proc/self/fd"))
     for n in range(50):
         notify.handle(step_for(recipe(gda), {**RESULT, "file-number": n + 1}))
-    assert len(os.listdir("/proc/self/fd")) == before
-    assert [gda.line() for _ in range(51)][-1] == b"PIA:1234:50:815:736:1.75:432006.0"
+    received = [gda.socket.recvfrom(2000) for _ in range(51)]
+    assert received[-1][0] == b"PIA:1234:50:815:736:1.75:432006.0"
+    assert len({sender for _, sender in received}) == 1
 
 
 def test_host_in_version_6(notify: NotifyGdaService) -> None:
@@ -162,7 +161,7 @@ def test_host_that_is_not_known_is_tried_again_without_long_wait(gda: Listener) 
     began = time.monotonic()
     with pytest.raises(RetryMessageError, match=r"no-such-host\.invalid"):
         made.handle(step_for(recipe(gda, host="no-such-host.invalid"), RESULT))
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 10
     made.close()
 
 

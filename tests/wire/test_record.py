@@ -139,12 +139,13 @@ def test_what_came_is_in_the_file_within_a_moment_and_after_a_stop(tmp_path: Pat
     with recording(path) as (made, stop, thread), sender(made.address) as socket:
         for message in (START, image(0), image(1)):
             socket.send_multipart(message)
-        deadline = time.monotonic() + 10
-        while (not path.stat().st_size) and time.monotonic() < deadline:
+        deadline = time.monotonic() + 30
+        while numbers(path) != [0, 1, 2]:  # readable while it is recorded
+            assert time.monotonic() < deadline, numbers(path)
             time.sleep(0.02)
-        assert numbers(path) == [0, 1, 2]  # readable while it is recorded
         socket.send_multipart(image(2))
-        while made.account.n_events < 4 and time.monotonic() < deadline:
+        while made.account.n_events < 4:
+            assert time.monotonic() < deadline, made.account.n_events
             time.sleep(0.02)
         stop.set()
         thread.join(10)

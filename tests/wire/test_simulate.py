@@ -80,12 +80,17 @@ def test_series_follow_each_other_and_message_numbers_go_on() -> None:
 
 
 def test_the_rate_is_kept() -> None:
-    with (
-        running(StinsDetector((4, 4), rate_hz=100, n_frames=51)) as (simulator, _),
-        receiver(simulator.address) as socket,
-    ):
-        receive_series(socket)
-    assert simulator.report.elapsed_s == pytest.approx(0.51, rel=0.5)
+    took_s = []
+    for _ in range(10):  # a machine that is busy for a moment makes a series longer, and none shorter
+        with (
+            running(StinsDetector((4, 4), rate_hz=100, n_frames=51)) as (simulator, _),
+            receiver(simulator.address) as socket,
+        ):
+            receive_series(socket)
+        took_s.append(simulator.report.elapsed_s)
+        if took_s[-1] < 0.7:
+            break
+    assert 0.49 < min(took_s) < 0.7
 
 
 def test_stopping_ends_an_endless_series_with_its_end_message() -> None:

@@ -211,10 +211,10 @@ def test_two_devices_with_one_clock_are_in_step() -> None:
     assert plan.start_at is not None
     due = [plan.start_at * 1e9 + number * 1e7 for number in range(30)]
     assert all(image.sent_ns >= when - 1e6 for image, when in zip(images, due, strict=True))
-    later = sorted(sample.sent_ns - image.sent_ns for image, sample in zip(images, samples, strict=True))
-    assert later[15] == pytest.approx(2e7, abs=1.5e7)
-    middle = sorted(image.sent_ns - when for image, when in zip(images, due, strict=True))[15]
-    assert middle < 2e7
+    assert all(sample.sent_ns >= when + 1.9e7 for sample, when in zip(samples, due, strict=True))
+    # Neither falls behind: of the last ten, that which was least held up by a busy machine is in time.
+    assert min(image.sent_ns - when for image, when in zip(images[20:], due[20:], strict=True)) < 1e7
+    assert min(sample.sent_ns - when for sample, when in zip(samples[20:], due[20:], strict=True)) < 3e7
 
 
 @pytest.mark.parametrize("address", ["nonsense", "udp://127.0.0.1:1", "tcp://127.0.0.1:70000", "tcp://192.0.2.1:8888"])

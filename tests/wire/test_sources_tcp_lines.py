@@ -127,7 +127,7 @@ def test_a_server_that_does_not_answer_ok_is_left_and_asked_ever_more_rarely(ans
         began = time.monotonic()
         n_connections = 0
         server.settimeout(0.2)
-        while time.monotonic() - began < 1.5:
+        while time.monotonic() - began < 1.5 or (n_connections < 2 and time.monotonic() - began < 30):
             try:
                 connection, _ = server.accept()
             except TimeoutError:
@@ -184,7 +184,7 @@ def test_closing_is_prompt(situation: str) -> None:
         port = server.getsockname()[1]
         if situation == "nobody there":
             server.close()
-        source = TcpLinesSource(f"127.0.0.1:{port}", queue_bytes=10)
+        source = TcpLinesSource(f"127.0.0.1:{port}", queue_bytes=10, timeout_s=60.0)
         box = None
         if situation in {"connected", "queue full"}:
             box = accept(server)
@@ -194,7 +194,7 @@ def test_closing_is_prompt(situation: str) -> None:
         began = time.monotonic()
         source.close()
         source.close()
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 10
         assert not source._thread.is_alive()
         if box is not None:
             box.close()

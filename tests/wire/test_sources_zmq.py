@@ -192,7 +192,7 @@ def test_closing_is_prompt_and_twice_is_safe_with_messages_waiting() -> None:
         began = time.monotonic()
         source.close()
         source.close()
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 10
         assert source.state().n_messages == 0
         sender.setsockopt(zmq.LINGER, 0)
 
@@ -278,7 +278,7 @@ def test_closing_a_source_that_waits_for_an_answer_is_prompt(is_there: bool) -> 
         began = time.monotonic()
         source.close()
         source.close()
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 10
 
 
 @pytest.mark.parametrize(
@@ -294,16 +294,19 @@ def test_an_address_that_cannot_be_used_is_named(address: str) -> None:
 def test_a_burst_of_large_messages_after_small_ones_is_not_taken_at_once() -> None:
     large = bytes(READ_BYTES // 4)
     with ZmqSource(ANY_PORT, bind=True) as source, peer(zmq.PUSH, source.address) as sender:
-        sender.send(b"small")
-        for _ in range(10):
-            sender.send(large)
         poller = zmq.Poller()
         poller.register(source.socket, zmq.POLLIN)
-        sizes = []
-        deadline = time.monotonic() + 10
-        while sum(sizes) < 10 * len(large) + 5:
-            assert time.monotonic() < deadline
-            poller.poll(100)
-            time.sleep(0.1)  # for all of them to be there
-            sizes.append(sum(len(bytes(part)) for parts in source.receive_ready(256) for part in parts))
+        sizes = [0]
+        n_sent = 0
+        deadline = time.monotonic() + 60
+        while max(sizes) <= READ_BYTES:  # until a burst was there before it was looked at
+            sender.send(b"small")
+            for _ in range(10):
+                sender.send(large)
+            n_sent += 10 * len(large) + 5
+            while sum(sizes) < n_sent:
+                assert time.monotonic() < deadline
+                poller.poll(100)
+                time.sleep(0.1)
+                sizes.append(sum(len(bytes(part)) for parts in source.receive_ready(256) for part in parts))
     assert READ_BYTES < max(sizes) <= READ_BYTES + len(large)

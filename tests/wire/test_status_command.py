@@ -21,8 +21,8 @@ from typer.testing import CliRunner, Result
 from glimt.app.beamline_example import write_example
 from glimt.cli.doctor import doctor
 from glimt.cli.status import status
+from glimt.model.health import Health
 from glimt.web.control_api import create_control_app
-from glimt.web.health import Health
 from glimt.web.log_ring import LogRing
 from glimt.web.server import ViewServer
 

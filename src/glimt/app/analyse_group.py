@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from glimt.app.analyse_files import ImageGroup
+from glimt.codecs.crystfel_geometry_record import CrystfelGeometry
 from glimt.kernels.image_quality import ImageQuality
 from glimt.model.errors import GlimtError, UsageError
 from glimt.model.geometry import Poni
@@ -27,14 +28,15 @@ class AnalysisOptions:
     ----------
     spots : SpotOptions
         What a spot is.
-    poni : Poni or None
-        Geometry to use instead of what the files say.
+    poni, geometry : Poni or None, CrystfelGeometry or None
+        Geometry to use instead of what the files say; one of the two.
     mask : ndarray or None
         (slow, fast) bool, True = excluded, besides what the files say.
     """
 
     spots: SpotOptions = field(default_factory=SpotOptions)
     poni: Poni | None = None
+    geometry: CrystfelGeometry | None = None
     mask: npt.NDArray[np.bool_] | None = None
 
 
@@ -103,7 +105,12 @@ class GroupAnalysis:
         if self._analyzer is None:
             options = self._options
             self._analyzer = file_analyzer(
-                series.metadata, options.spots, masks=(series.mask, options.mask), poni=options.poni
+                series.metadata,
+                options.spots,
+                masks=(series.mask, options.mask),
+                poni=options.poni,
+                geometry=options.geometry,
+                images=series.path,
             )
         return self._analyzer.analyze(pixels)
 

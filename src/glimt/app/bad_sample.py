@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from glimt.codecs.protocol import PacketKind, WireProtocol
 from glimt.codecs.registry import PROTOCOLS
 from glimt.model.errors import GlimtError
-from glimt.web.health import MAX_SAMPLE_PART_BYTES, MAX_SAMPLE_PARTS, BadMessage
+from glimt.model.health import MAX_SAMPLE_PART_BYTES, MAX_SAMPLE_PARTS, BadMessage
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -19,7 +19,7 @@ _MAX_PADDED_BYTES = 64 << 20
 
 
 def sample_message(parts: Sequence[Buffer]) -> BadMessage:
-    """Return a message as `glimt.web.health.StreamHealth` keeps bad ones, bounded."""
+    """Return a message as `glimt.model.health.StreamHealth` keeps bad ones, bounded."""
     views = [memoryview(part).cast("B") for part in parts[:MAX_SAMPLE_PARTS]]
     return {
         "parts": [base64.b64encode(view[:MAX_SAMPLE_PART_BYTES]).decode() for view in views],

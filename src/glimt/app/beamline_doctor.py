@@ -15,8 +15,8 @@ from glimt.app.finding import Finding
 from glimt.app.process_rules import full_disk
 from glimt.app.stream_address import parse_endpoint
 from glimt.model.errors import UsageError, UserCodeError
+from glimt.model.health import DiskHealth
 from glimt.pipeline.user_class import import_class
-from glimt.web.health import DiskHealth
 
 if TYPE_CHECKING:
     from glimt.app.beamline import Beamline

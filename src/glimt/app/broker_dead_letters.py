@@ -80,20 +80,22 @@ def dead_letter_queues(broker: Broker, queues: Collection[str] = ()) -> dict[str
 
 def list_dead_letters(broker: Broker, queues: Collection[str] = (), *, limit: int = 1000) -> list[DeadLetter]:
     """Return the dead letters, of each queue at most ``limit``; they stay where they are."""
-    found = []
+    found: list[DeadLetter] = []
     for name in dead_letter_queues(broker, queues):
-        for delivery in broker.peek(name, limit):
-            died_ns = delivery.headers.get(DIED_NS)
-            found.append(
-                DeadLetter(
-                    delivery.message_id,
-                    origin(delivery),
-                    str(delivery.headers.get(REASON, "")),
-                    died_ns if isinstance(died_ns, int) else 0,
-                    recipe_id(delivery.body),
-                )
-            )
+        found += [as_dead_letter(delivery) for delivery in broker.peek(name, limit)]
     return found
+
+
+def as_dead_letter(delivery: Delivery) -> DeadLetter:
+    """Return what a list says of a dead letter."""
+    died_ns = delivery.headers.get(DIED_NS)
+    return DeadLetter(
+        delivery.message_id,
+        origin(delivery),
+        str(delivery.headers.get(REASON, "")),
+        died_ns if isinstance(died_ns, int) else 0,
+        recipe_id(delivery.body),
+    )
 
 
 def export_dead_letters(

@@ -11,7 +11,7 @@ from glimt.app.stream_rules import STREAM_RULES
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from glimt.web.health import Health
+    from glimt.model.health import Health
 
 __all__ = ["Finding", "Severity", "diagnose", "is_whole"]
 

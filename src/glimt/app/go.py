@@ -8,13 +8,14 @@ import os
 import re
 import socket
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from glimt.app.open_broker import open_broker
 from glimt.app.site import Site
-from glimt.brokers.broker import Outgoing
+from glimt.brokers.broker import Broker, Outgoing
 from glimt.brokers.layout import EXCHANGES, LAYOUT, TOPICS
 from glimt.model.errors import RecipeError, UsageError
 from glimt.model.recipe import Recipe
@@ -100,7 +101,33 @@ def make_request(
     return request
 
 
-def send_request(site: Site, request: dict[str, Any]) -> None:
+@contextmanager
+def open_for_requests(site: Site) -> Iterator[Broker]:
+    """Connect to the site's broker, and see that the queues are there.
+
+    Raises
+    ------
+    BrokerError
+        The broker cannot be reached.
+    UsageError
+        The folder of its file cannot be made.
+    """
+    if site.broker_url.startswith("sqlite:"):
+        try:
+            site.state_folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(
+                f"cannot make the folder {site.state_folder}: {error.strerror}; choose another: paths.state"
+            ) from None
+    broker = open_broker(str(site.broker_url))
+    try:
+        broker.declare(LAYOUT, topics=TOPICS, exchanges=EXCHANGES)
+        yield broker
+    finally:
+        broker.close()
+
+
+def send_request(broker: Broker, request: dict[str, Any]) -> None:
     """Send the message that starts recipes; it waits in its queue if no dispatcher runs.
 
     Raises
@@ -108,19 +135,31 @@ def send_request(site: Site, request: dict[str, Any]) -> None:
     BrokerError
         The broker cannot be reached.
     """
-    if site.broker_url.startswith("sqlite:"):
-        site.state_folder.mkdir(parents=True, exist_ok=True)
     message = Outgoing(
         body=json.dumps(request).encode(),
         queue=QUEUE,
         headers={"zocalo.go.user": _user(), "zocalo.go.host": socket.gethostname()},
     )
-    broker = open_broker(str(site.broker_url))
-    try:
-        broker.declare(LAYOUT, topics=TOPICS, exchanges=EXCHANGES)
-        broker.send([message])
-    finally:
-        broker.close()
+    broker.send([message])
+
+
+def split_recipes(words: Sequence[str], file: Path | None) -> tuple[list[str], Path | None]:
+    """Return the names of recipes, and the file of one's own: ``x.json`` is a file if there is one, else the recipe x.
+
+    Raises
+    ------
+    UsageError
+        Two files of one's own.
+    """
+    names: list[str] = []
+    for word in words:
+        if not word.endswith(".json") or ("/" not in word and not os.path.isfile(word)):
+            names.append(word.removesuffix(".json"))
+        elif file is not None:
+            raise UsageError(f"{file} and {word}: only one recipe of your own can be given; others go by name")
+        else:
+            file = Path(word)
+    return names, file
 
 
 def recipe_id_of(request: dict[str, Any]) -> str:

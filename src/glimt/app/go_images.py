@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from glimt.app.serve import prepare_results
@@ -13,10 +15,13 @@ from glimt.model.errors import UsageError
 _STEPS = re.compile(r"\A([0-9]{1,6})[x×]([0-9]{1,6})\Z", re.ASCII)
 
 
-def register_images(
+@contextmanager
+def entering_images(
     site: Site, template: str, *, first: int = 1, last: int | None = None, grid: str = "", visit: str = "xx0-1"
-) -> int:
-    """Enter images into the results database as a data collection, and return its number.
+) -> Iterator[int]:
+    """Enter images into the results database as a data collection, and yield its number; it is there after the block.
+
+    If the block raises, nothing was entered.
 
     Parameters
     ----------
@@ -55,8 +60,30 @@ def register_images(
         grid=None if steps is None else RegisteredGrid(steps_x=steps[0], steps_y=steps[1]),
     )
     database = ResultsDatabase(str(site.results_url))
-    with database.transaction() as session:
-        return register_collection(session, collection)
+    try:
+        with database.transaction() as session:
+            yield register_collection(session, collection)
+    finally:
+        database.close()
+
+
+def remove_images(site: Site, number: int) -> None:
+    """Take a data collection out again that was just entered and that no recipe was started for.
+
+    Raises
+    ------
+    ResultsDatabaseError
+        The database cannot be reached: the data collection is still there.
+    """
+    from glimt.stores.collections_db_registration import remove_collection
+    from glimt.stores.results_db import ResultsDatabase
+
+    database = ResultsDatabase(str(site.results_url))
+    try:
+        with database.transaction() as session:
+            remove_collection(session, number)
+    finally:
+        database.close()
 
 
 def _grid_steps(text: str) -> tuple[int, int] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from glimt.app.finding import Finding
-from glimt.web.health import DiskHealth, Health
+from glimt.model.health import DiskHealth, Health
 
 ProcessRule = Callable[[Health], Iterator[Finding]]
 

@@ -34,14 +34,17 @@ def site_queues(site: Site) -> set[str]:
 def recipe_path(name_or_path: str, folders: Sequence[Path] = ()) -> Path:
     """Return the file of a recipe: a path if it looks like one, else the name of a recipe in ``folders``.
 
+    ``name.json`` is a path if there is such a file, else the recipe of that name.
+
     Raises
     ------
     RecipeError
         There is no such recipe.
     """
-    if name_or_path.endswith(".json") or "/" in name_or_path or "\\" in name_or_path:
-        return Path(name_or_path)
-    return find_recipe(name_or_path, folders)
+    path = Path(name_or_path)
+    if "/" in name_or_path or "\\" in name_or_path or (name_or_path.endswith(".json") and path.is_file()):
+        return path
+    return find_recipe(name_or_path.removesuffix(".json"), folders)
 
 
 def open_recipe(name_or_path: str, folders: Sequence[Path] = ()) -> Recipe:

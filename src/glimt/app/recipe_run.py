@@ -11,49 +11,23 @@ from contextlib import ExitStack
 from typing import Any
 
 from glimt.app.go import QUEUE
+from glimt.app.recipe_telling import TellingBroker, logging_as, payload_text
 from glimt.app.serve import make_folders, prepare_broker, prepare_results, service_tasks
 from glimt.app.serve_process import ServiceTask, make_service, queue_specs
-from glimt.app.service_registry import SERVICES
+from glimt.app.service_registry import SERVICES, load_service
 from glimt.app.site import Site
-from glimt.brokers.broker import DEAD_LETTER_PREFIX, REASON, Delivery, Outgoing
+from glimt.brokers.broker import DEAD_LETTER_PREFIX, REASON, Outgoing
 from glimt.brokers.memory import MemoryBroker
+from glimt.compat.workflows_plugin import PluginRunner, is_plugin
+from glimt.model.errors import UsageError
+from glimt.services.recipe_log import about_recipe
 from glimt.services.runner import ServiceRunner
 from glimt.services.runner_message import is_recipe_message
+from glimt.services.service import Service
 
 _PAUSE_S = 0.01
-
-
-class TellingBroker(MemoryBroker):
-    """A connection that tells what is sent on it.
-
-    Parameters
-    ----------
-    url : str
-    sender : str
-        Whose connection it is.
-    tell : callable
-        Takes a line.
-    """
-
-    def __init__(self, url: str, sender: str, tell: Callable[[str], None]) -> None:
-        super().__init__(url)
-        self._sender, self._tell_line = sender, tell
-
-    def send(self, messages: Sequence[Outgoing]) -> None:
-        """Send and tell."""
-        super().send(messages)
-        self._tell_all(messages)
-
-    def settle(self, done: Sequence[Delivery], messages: Sequence[Outgoing] = ()) -> None:
-        """Settle and tell what was sent."""
-        super().settle(done, messages)
-        self._tell_all(messages)
-
-    def _tell_all(self, messages: Sequence[Outgoing]) -> None:
-        for message in messages:
-            where = message.queue or f"topic {message.topic}"
-            delay = f" in {message.delay_s:g} s" if message.delay_s else ""
-            self._tell_line(f"{self._sender} -> {where}{delay}: {payload_text(message.body)}")
+_SHOWN_LEFT = 20
+Runner = ServiceRunner | PluginRunner
 
 
 def run_recipe(
@@ -90,61 +64,114 @@ def run_recipe(
         watcher = MemoryBroker(url)
         stack.callback(watcher.close)
         prepare_broker(site, tasks, broker_url=url)
-        runners = [_runner(task, url, tell, stack) for task in tasks]
         watcher.send([Outgoing(body=json.dumps(request).encode(), queue=QUEUE)])
-        taken = {queue.name for runner in runners for queue in runner.queues}
+        runners = _Runners(tasks, watcher, tell, stack)
         end = float("inf") if limit_s is None else time.monotonic() + limit_s
-        while not stop.is_set() and time.monotonic() < end:
-            n_handled = sum(runner.poll() for runner in runners)
-            if not n_handled and not _n_left(watcher, taken):
+        while not stop.is_set():
+            n_handled = runners.poll(end, stop)
+            if time.monotonic() >= end:
+                tell(f"ended after {limit_s:g} s (--limit), whatever is left")
+                break
+            if not n_handled and not runners.n_left():
                 break
             if not n_handled:
                 stop.wait(_PAUSE_S)
-        return _tell_rest(watcher, taken, tell)
+        return _tell_rest(watcher, runners.taken, tell)
 
 
-def payload_text(body: bytes, limit: int = 300) -> str:
-    """Return what a message says, for a human; of a recipe's message the payload and the step."""
-    try:
-        message = json.loads(body)
-    except (ValueError, RecursionError):
-        return f"{len(body)} bytes"
-    step = ""
-    if isinstance(message, dict) and "recipe-pointer" in message:
-        step, message = f"step {message['recipe-pointer']}, ", message.get("payload")
-    text = json.dumps(message)
-    return step + (text if len(text) <= limit else f"{text[: limit - 1]}…")
+class _Runners:
+    """The services of a run, each made when the first message for it is there: kernels are compiled only if needed.
 
+    Plug-ins are made at once, as they alone know where they subscribe.
+    """
 
-def _runner(task: ServiceTask, url: str, tell: Callable[[str], None], stack: ExitStack) -> ServiceRunner:
-    service = make_service(task.path, task.setup)
-    broker = TellingBroker(url, task.name, tell)
-    stack.callback(broker.close)
-    queues = task.queues or queue_specs(service.queues)
-    runner = ServiceRunner(service, broker, queues=queues, prefetch=task.prefetch, retry=task.retry)
-    stack.callback(runner.close)
-    runner.open()
-    return runner
+    def __init__(
+        self, tasks: Sequence[ServiceTask], watcher: MemoryBroker, tell: Callable[[str], None], stack: ExitStack
+    ) -> None:
+        self._watcher, self._tell, self._stack = watcher, tell, stack
+        self._made: dict[str, Runner] = {}
+        self._to_make: dict[str, tuple[ServiceTask, frozenset[str]]] = {}
+        self.taken: set[str] = set()
+        for task in tasks:
+            found = load_service(task.path)
+            if not issubclass(found, Service):
+                self._make_plugin(task, found)
+                continue
+            queues = task.queues or queue_specs(getattr(found, "queues", ()))
+            watcher.declare(queues)
+            names = frozenset(queue.name for queue in queues)
+            self._to_make[task.name] = task, names
+            self.taken |= names
 
+    def poll(self, end: float, stop: threading.Event) -> int:
+        """Let each service handle what is there; return how many messages that were."""
+        self._make_needed()
+        n_handled = 0
+        for name, runner in self._made.items():
+            if time.monotonic() >= end or stop.is_set():
+                break
+            with logging_as(name):
+                n_handled += runner.poll()
+        return n_handled
 
-def _n_left(broker: MemoryBroker, taken: set[str]) -> int:
-    return sum(
-        status.n_ready + status.n_delayed + status.n_unsettled for status in broker.status() if status.name in taken
-    )
+    def n_left(self) -> int:
+        """Return how many messages there are that a service would take."""
+        return sum(
+            status.n_ready + status.n_delayed + status.n_unsettled
+            for status in self._watcher.status()
+            if status.name in self.taken
+        )
+
+    def _make_needed(self) -> None:
+        if not self._to_make:
+            return
+        waiting = {status.name for status in self._watcher.status() if status.n_ready}
+        for name in [name for name, (_, queues) in self._to_make.items() if queues & waiting]:
+            task, _ = self._to_make.pop(name)
+            broker = self._connection(task)
+            with logging_as(name):
+                service = make_service(task.path, task.setup)
+                queues = task.queues or queue_specs(service.queues)
+                runner = ServiceRunner(service, broker, queues=queues, prefetch=task.prefetch, retry=task.retry)
+                self._open(name, runner)
+
+    def _make_plugin(self, task: ServiceTask, found: type[Any]) -> None:
+        if not is_plugin(found):
+            raise UsageError(
+                f"{task.path} is no service: inherit from glimt.services.service.Service, or from python-workflows'"
+                " CommonService"
+            )
+        broker = self._connection(task)
+        with logging_as(task.name):
+            runner = PluginRunner(found, broker, configuration=task.setup.configuration, about=about_recipe)
+            self._open(task.name, runner)
+        self.taken.update(runner.transport.queues)
+
+    def _connection(self, task: ServiceTask) -> TellingBroker:
+        broker = TellingBroker(self._watcher.url, task.name, self._tell)
+        self._stack.callback(broker.close)
+        return broker
+
+    def _open(self, name: str, runner: Runner) -> None:
+        runner.open()
+        self._stack.callback(runner.close)
+        self._made[name] = runner
 
 
 def _tell_rest(broker: MemoryBroker, taken: set[str], tell: Callable[[str], None]) -> bool:
     """Tell what is left in queues; say whether there are no dead letters, and nothing that a service would take."""
     is_well = True
     for status in broker.status():
-        left = broker.peek(status.name, 20)
-        for delivery in left:
+        for delivery in broker.peek(status.name, _SHOWN_LEFT):
             if status.name.startswith(DEAD_LETTER_PREFIX):
                 is_well = False
                 tell(f"dead letter of {status.name.removeprefix(DEAD_LETTER_PREFIX)}: {delivery.headers.get(REASON)}")
             else:
                 kind = "" if is_recipe_message(delivery) else "plain "
                 tell(f"left in {status.name}, which no service here takes: {kind}{payload_text(delivery.body)}")
-        if status.name in taken and status.n_ready + status.n_delayed:
+        if status.n_ready > _SHOWN_LEFT:
+            tell(f"and {status.n_ready - _SHOWN_LEFT:,} more in {status.name}")
+        if status.name in taken and (n_left := status.n_ready + status.n_delayed + status.n_unsettled):
+            tell(f"not done: {n_left:,} messages of {status.name}")
             is_well = False
     return is_well

@@ -13,7 +13,8 @@ from glimt.app.series import SeriesAccount, SeriesNumbering
 from glimt.codecs.protocol import PacketKind, WireProtocol
 from glimt.model.errors import DecodeError, UsageError
 from glimt.model.event import StreamData
-from glimt.sources.zmq_socket import DEFAULT_QUEUE_MESSAGES, SocketKind, ZmqSource
+from glimt.sources.source_options import DEFAULT_QUEUE_MESSAGES
+from glimt.sources.zmq_socket import SocketKind, ZmqSource
 from glimt.stores.capture import CaptureWriter, WriteMode
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from glimt.engines.inline import run_inline
 from glimt.engines.local import LocalRun
 from glimt.engines.local_worker import WorkerSpec
 from glimt.model.errors import UsageError, WorkerDiedError
+from glimt.pipeline.kept_scalars import KeptScalars
 from glimt.pipeline.parameter_changes import ParameterChanges
 from glimt.pipeline.parameter_file import read_parameters
 from glimt.pipeline.parameter_set import ParameterSet, described_parameters
@@ -93,6 +94,7 @@ class Replay:
         self._progress = progress
         self._ends: deque[tuple[int, float | None]] = deque()
         self._reduced: float | None = 0.0
+        self._finished = False
         self.report = RunReport()
         self._worker_class = import_class(options.worker)
         reducer_class = import_class(options.reducer)
@@ -104,6 +106,8 @@ class Replay:
             log.warning("parameter %s is described by neither class: it has bytes but no value", name)
         self._events = self._open_events()
         self.reducer = ReducerRunner(reducer_class, parameters=self._parameters, on_failure=self.report.add_failure)
+        if options.port is not None:
+            self.reducer.scalars = KeptScalars()
 
     def _open_events(self) -> ReplayEvents:
         if self._options.source is not None:
@@ -128,7 +132,9 @@ class Replay:
             else:
                 self._run_processes()
         finally:
+            self.changes.end()
             self._events.close()
+            self._finished = True
         self._report_sources()
         return self.report
 
@@ -151,6 +157,7 @@ class Replay:
             describe=partial(_describe, options.worker, options.reducer),
             data=self._parameters.data(),
             read=BlockReader(options.files, times=self._needs_times),
+            has_page=options.port is not None,
         )
         run = LocalRun(
             spec,
@@ -210,9 +217,9 @@ class Replay:
             return contextlib.nullcontext()
         try:
             from glimt.web.live_view import create_app  # FastAPI is an extra, and costs half a second
-            from glimt.web.page_feed import LocalFeed
             from glimt.web.page_hub import PageHub, PageSource
             from glimt.web.page_store import FILE_NAME
+            from glimt.web.page_streams import StreamFeed
             from glimt.web.server import ViewServer
         except ModuleNotFoundError as error:
             raise UsageError(f"--port needs the package {error.name}: pip install glimt[view]") from None
@@ -220,10 +227,11 @@ class Replay:
             PageSource(
                 self._options.reducer,
                 "replay",
-                LocalFeed(self.reducer),
+                StreamFeed(self.reducer),
                 self.describe_progress,
                 account_key="progress",
                 parameters=self.changes,
+                set_parameter=self.changes.set_from_event,
                 file=Path(FILE_NAME),
             )
         )
@@ -238,6 +246,7 @@ class Replay:
             "n_failures": self.report.n_failures,
             "errors": list(self.report.errors),
             "fraction": self._fraction(),
+            "finished": self._finished,
         }
 
 

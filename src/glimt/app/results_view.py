@@ -208,6 +208,28 @@ def table_view(database: ResultsDatabase, name: str, limit: int) -> list[ResultV
     return [ResultView(found, view.title, columns, [tuple(row[index] for index in filled) for row in view.rows])]
 
 
+def collection_counts(database: ResultsDatabase, dcid: int) -> dict[str, int]:
+    """Return how many rows there are of a data collection: of its images, and of centring results of its group.
+
+    Raises
+    ------
+    ResultsDatabaseError
+        The database cannot be read.
+    """
+    import sqlalchemy as sa
+
+    made, images = results_table("DataCollection"), results_table("ImageQualityIndicators")
+    centring, results = results_table("XrayCentring"), results_table("XrayCentringResult")
+    group = sa.select(made.c.dataCollectionGroupId).where(made.c.dataCollectionId == dcid).scalar_subquery()
+    mine = sa.select(centring.c.xrayCentringId).where(centring.c.dataCollectionGroupId == group)
+    queries = {
+        "images": sa.select(sa.func.count()).where(images.c.dataCollectionId == dcid),
+        "centring results": sa.select(sa.func.count()).where(results.c.xrayCentringId.in_(mine)),
+    }
+    with database.reading() as session:
+        return {what: int(session.execute(query).scalar_one()) for what, query in queries.items()}
+
+
 def _select(table: sa.Table, columns: dict[str, str]) -> sa.Select[Any]:
     import sqlalchemy as sa
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from glimt.app.open_broker import open_broker
 from glimt.app.serve_process import ENDED_ITSELF, UNUSABLE, ServiceTask, queue_specs, run_service
+from glimt.app.serve_state import ServedState
 from glimt.app.serve_status import StatusThread
 from glimt.app.service_registry import SERVICES, load_service, service_path
 from glimt.app.site import Site
@@ -26,6 +27,7 @@ from glimt.services.service_activity import COUNTS, N_CELLS, Activity, ServiceAc
 from glimt.services.service_status import Command, StatusOfService, host_id
 
 if TYPE_CHECKING:
+    import socket
     from multiprocessing.context import SpawnProcess
 
 _FIRST_BACK_OFF_S, _LONGEST_BACK_OFF_S = 0.1, 5.0
@@ -45,12 +47,18 @@ class ServedService:
     n_starts : int
     is_over : bool
         It ended and is not started again.
+    pid : int or None
+        Of its process; ``None`` while there is none.
+    log_sender : socket or None
+        Takes the lines of its log too; see `glimt.app.serve_log.LogReceiver`.
     """
 
     def __init__(self, task: ServiceTask) -> None:
         self.task = task
         self.n_starts = 0
         self.is_over = False
+        self.pid: int | None = None
+        self.log_sender: socket.socket | None = None
         self._cells = _spawn.RawArray("d", N_CELLS)
         self._account = ServiceActivity(self._cells)
         self._process: SpawnProcess | None = None
@@ -73,17 +81,20 @@ class ServedService:
         """How its status is told; ``None`` before its first start."""
         return self._status
 
+    def look(self) -> ServedState:
+        """Return how it is now; from any thread."""
+        return ServedState(self.task.name, self.task.label, self.pid, self.n_starts, self.is_over, self.activity)
+
     def start_if_due(self) -> None:
         """Start a process if there is none and the pause after the last one is over."""
         if self._process is not None or self.is_over or time.monotonic() < self._start_at:
             return
         self.n_starts += 1
-        process = _spawn.Process(
-            target=run_service, args=(self.task, self._cells, os.getcwd()), name=self.task.label, daemon=True
-        )
+        arguments = (self.task, self._cells, os.getcwd(), self.log_sender)
+        process = _spawn.Process(target=run_service, args=arguments, name=self.task.label, daemon=True)
         with _without_main():
             process.start()
-        self._process, self._started_at = process, time.monotonic()
+        self._process, self._started_at, self.pid = process, time.monotonic(), process.pid
         title, class_name = self.task.name, self.task.path.rpartition(":")[2]
         self._status = StatusOfService(self.task.name, title, class_name, host=host_id(process.pid))
 
@@ -98,7 +109,7 @@ class ServedService:
         process.join()
         code = process.exitcode
         process.close()
-        self._process = None
+        self._process = self.pid = None
         if code in {ENDED_ITSELF, UNUSABLE} or (code == 0 and self.is_over):
             self.is_over = True
             return "cannot run as it is set up (see above) and is not started again" if code == UNUSABLE else "ended"
@@ -156,10 +167,25 @@ class Serving:
         if any(task.name in _NEED_RESULTS for task in self.tasks):
             prepare_results(self.site)
 
+    def forward(self, log_sender: socket.socket, tell: Callable[[str], None]) -> None:
+        """Send what services log, and what is told of them, elsewhere too; to be called before `run`."""
+        before = self._tell
+
+        def both(text: str) -> None:
+            before(text)
+            tell(text)
+
+        self._tell = both
+        for service in self.services:
+            service.log_sender = log_sender
+
     def run(self, stop: threading.Event) -> bool:
         """Run until ``stop`` is set or no service is left; say whether all ended as they should."""
         self._status.start()
         try:
+            for service in self.services:
+                service.start_if_due()
+            self._tell_processes()
             while not stop.is_set() and not all(service.is_over and not service.process for service in self.services):
                 for service in self.services:
                     service.start_if_due()
@@ -174,6 +200,13 @@ class Serving:
     def totals(self) -> dict[str, dict[str, int]]:
         """Return what became of messages, for each instance."""
         return {service.task.label: service.activity.counts for service in self.services}
+
+    def _tell_processes(self) -> None:
+        pids: dict[str, list[str]] = {}
+        for service in self.services:
+            pids.setdefault(service.task.name, []).append(str(service.pid))
+        for name, found in pids.items():
+            self._tell(f"{name}: process{'es' * (len(found) > 1)} {', '.join(found)}")
 
     def _wait(self) -> None:
         sentinels = [service.process.sentinel for service in self.services if service.process is not None]

@@ -6,6 +6,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, MutableSequence, Sequence
@@ -15,6 +16,7 @@ from typing import Any
 
 from glimt.app.open_broker import open_broker
 from glimt.app.process import log_level, prepare_process
+from glimt.app.serve_log import ForwardedLog
 from glimt.app.service_registry import load_service
 from glimt.brokers.broker import Broker, QueueSpec
 from glimt.brokers.layout import LAYOUT
@@ -63,7 +65,9 @@ class ServiceTask:
     retry: RetryRule = field(default_factory=RetryRule)
 
 
-def run_service(task: ServiceTask, cells: MutableSequence[float], folder: str) -> None:
+def run_service(
+    task: ServiceTask, cells: MutableSequence[float], folder: str, log_sender: socket.socket | None = None
+) -> None:
     """Run a service until SIGTERM or the end of the process that started this one; ends the process.
 
     Ctrl-C is for the process that started this one, which asks with SIGTERM: the message at hand is finished. A second
@@ -79,6 +83,8 @@ def run_service(task: ServiceTask, cells: MutableSequence[float], folder: str) -
     signal.signal(signal.SIGTERM, request)
     os.chdir(folder)
     prepare_log(task.label)
+    if log_sender is not None:
+        logging.getLogger().addHandler(ForwardedLog(log_sender, task.label))
     activity = ServiceActivity(cells)
     activity.restart()
     try:

@@ -23,6 +23,18 @@ SERVICES = {
 }
 """The services that come with glimt, in the order in which a recipe meets them."""
 
+CONFIGURATIONS = {
+    "dispatcher": "glimt.services.dispatcher:DispatcherConfiguration",
+    "file_watcher": "glimt.services.file_watcher:FileWatcherConfiguration",
+    "per_image_analysis": "glimt.services.per_image_analysis:PerImageAnalysisConfiguration",
+    "image_selection": "glimt.services.image_selection:ImageSelectionConfiguration",
+    "images": "glimt.services.images:ImagesConfiguration",
+    "ispyb": "glimt.services.ispyb:IspybConfiguration",
+    "x_ray_centering": "glimt.services.x_ray_centering:XRayCenteringConfiguration",
+    "notify_gda": "glimt.services.notify_gda:NotifyGdaConfiguration",
+}
+"""The records of these services' tables in the site file."""
+
 ENTRY_POINTS = "glimt.services"
 ZOCALO_ENTRY_POINTS = "workflows.services"
 

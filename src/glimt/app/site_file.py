@@ -13,7 +13,6 @@ from msgspec.structs import replace
 
 from glimt.app.problems import Problems, path_text
 from glimt.app.site import (
-    PLAN_KEYS,
     BrokerSection,
     ResultsSection,
     ServicePlan,
@@ -21,6 +20,7 @@ from glimt.app.site import (
     SiteFile,
     default_state_folder,
 )
+from glimt.app.site_services import read_plans
 from glimt.app.toml_file import parse_document, read_text, written_path, written_secret
 from glimt.app.toml_lines import TomlLines
 from glimt.app.toml_struct import StructReader
@@ -71,7 +71,7 @@ def load_site(path: Path | str | None = None, *, roots: Sequence[Path] = ()) -> 
         },
     )
     found = reader.read(SiteFile, document)
-    plans = {} if found is None else _plans(found, reader)
+    plans = {} if found is None else read_plans(found.services, reader, problems)
     problems.raise_if_any()
     if found is None:
         raise UsageError(f"{name} cannot be used")
@@ -82,17 +82,6 @@ def _paths(value: Any, *, folder: Path) -> list[Path]:
     if not isinstance(value, list):
         raise ValueError('it must be a list of paths, such as ["/data"]')
     return [written_path(each, folder=folder) for each in value]
-
-
-def _plans(found: SiteFile, reader: StructReader) -> dict[str, ServicePlan]:
-    plans = {}
-    for name, table in found.services.items():
-        known = {key: value for key, value in table.items() if key in PLAN_KEYS}
-        plan = reader.read(ServicePlan, known, ("services", name))
-        if plan is not None:
-            own = {key: value for key, value in table.items() if key not in PLAN_KEYS}
-            plans[name] = replace(plan, configuration=own)
-    return plans
 
 
 def _address(section: Any, table: dict[str, Any], key: tuple[str | int, ...], *, problems: Problems, what: str) -> Any:

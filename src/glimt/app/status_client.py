@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from glimt.model.errors import DecodeError, GlimtError, UsageError
-from glimt.web.health import Health
+from glimt.model.health import Health
 
 DEFAULT_URL = "http://127.0.0.1:5000"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from glimt.app.finding import Finding, Severity
-from glimt.web.health import GapPattern, Health, StreamHealth, received_of
+from glimt.model.health import GapPattern, Health, StreamHealth, received_of
 
 StreamRule = Callable[[str, StreamHealth, Health], Iterator[Finding]]
 

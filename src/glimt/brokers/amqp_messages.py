@@ -19,12 +19,14 @@ from glimt.brokers.outgoing_check import new_message_id
 RETRIES = "glimt-retries"
 """Header: how often a message was delivered before it was sent again, to be tried later."""
 EXPIRES_NS = "glimt-expires-ns"
-"""Header: when a delayed message is thrown away [ns, UTC]; its own time would run out while it is held back."""
+"""Header: when a message is thrown away [ns, UTC]: its own time would run out while it is held back, and would begin
+anew when it is sent again."""
 RAW_PROPERTIES = "glimt-raw-properties"
 """Header of a dead letter whose properties could not be read: they themselves, in base 64."""
 _MOST_RETURNS = 2
 _MAX_TABLE_BYTES = 120_000
 _SHORT_VALUE = 500
+_LONGEST_NS = 10**18
 _ADDED = (REASON, ORIGIN, DIED_NS, RETRIES, EXPIRES_NS)
 _OWN = ("x-", RETRIES, EXPIRES_NS)
 _WHY = {"delivery_limit": NEVER_SETTLED, "expired": "nobody took it in time"}
@@ -35,9 +37,8 @@ def properties_of(message: Outgoing) -> Properties:
     headers: dict[str, Any] = dict(message.headers)
     expiration = ""
     if message.expiration_s is not None:
-        if message.delay_s:
-            headers[EXPIRES_NS] = time.time_ns() + round(message.expiration_s * 1e9)
-        else:
+        headers[EXPIRES_NS] = time.time_ns() + round((message.delay_s + message.expiration_s) * 1e9)
+        if not message.delay_s:
             expiration = str(round(message.expiration_s * 1000))
     return Properties(
         headers,
@@ -74,7 +75,12 @@ def has_failed_too_often(message: Incoming) -> bool:
 
 
 def has_expired(message: Incoming) -> bool:
-    """Say whether a message that was held back came after its time."""
+    """Say whether a message that was held back, or sent again to be tried later, came after its time.
+
+    RabbitMQ knows the time of others.
+    """
+    if message.properties.expiration:
+        return False
     expires_ns = message.properties.headers.get(EXPIRES_NS)
     return isinstance(expires_ns, int) and expires_ns < time.time_ns()
 
@@ -109,6 +115,8 @@ def repeated(message: Incoming, n_deliveries: int) -> Properties:
     """Return the properties of a message that is sent again to be tried later."""
     headers = _kept(message) | {RETRIES: n_deliveries}
     expires_ns = message.properties.headers.get(EXPIRES_NS)
+    if expires_ns is None and message.properties.expiration.isdecimal():  # of Zocalo's services: counted from now on
+        expires_ns = time.time_ns() + min(int(message.properties.expiration[:15]) * 10**6, _LONGEST_NS)
     return _copy(message, headers if expires_ns is None else headers | {EXPIRES_NS: expires_ns})
 
 

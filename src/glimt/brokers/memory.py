@@ -119,7 +119,7 @@ class MemoryBroker:
             found = self.hub.queue(queue, self.url)
             known = self._subscriptions.get(queue)
             if known is None:
-                known = self._subscriptions[queue] = MemorySubscription(self, prefetch, exclusive)
+                known = self._subscriptions[queue] = MemorySubscription(prefetch, exclusive)
                 found.subscriptions.append(known)
             known.prefetch, known.exclusive = max(prefetch, 1), exclusive
 

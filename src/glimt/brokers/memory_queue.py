@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 from glimt.brokers.broker import MAX_DELIVERIES, Delivery, Outgoing, QueueSpec, QueueStatus
 from glimt.brokers.dead_letter import is_dead_letter_queue
 from glimt.brokers.outgoing_check import new_message_id
-
-if TYPE_CHECKING:
-    from glimt.brokers.memory import MemoryBroker
 
 
 @dataclass(slots=True)
@@ -36,7 +32,6 @@ class StoredMessage:
 class MemorySubscription:
     """Who receives from a queue, and what it holds."""
 
-    receiver: MemoryBroker
     prefetch: int
     exclusive: bool
     n_held: int = 0

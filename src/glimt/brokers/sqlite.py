@@ -15,6 +15,7 @@ from glimt.brokers import sqlite_messages
 from glimt.brokers.broker import Delivery, Outgoing, QueueSpec, QueueStatus
 from glimt.brokers.outgoing_check import check_name, check_outgoing, check_queues
 from glimt.brokers.sqlite_file import SqliteFile, explained, is_out_of_space
+from glimt.brokers.sqlite_handover import NOTHING_TOLD, Told, encode_handed, make_deliverable
 from glimt.brokers.sqlite_keeper import reap
 from glimt.brokers.sqlite_messages import Claim, QueueRow
 from glimt.brokers.sqlite_receiver import SqliteReceiver
@@ -23,6 +24,9 @@ from glimt.model.errors import BrokerError, LostDeliveryError, UnknownQueueError
 
 _R = TypeVar("_R")
 _LONGEST_WAIT_S = 1.0
+_IDLE_AFTER_S = 0.002
+"""A receiver that waits longer lets others claim messages for it. Not at once: that is a transaction, and gets into the
+way of those that the next receiver makes with the message that was just sent."""
 _ALONE_FROM = 3
 
 
@@ -86,26 +90,34 @@ class SqliteBroker:
 
         From its third delivery on a message comes alone: if it kills its receivers, no other is counted with it.
         """
-        end = time.monotonic() + timeout_s
+        start = time.monotonic()
         with self._lock:
             while True:
                 self._check_open()
-                deliveries = self._take(limit)
-                left_s = end - time.monotonic()
-                if deliveries or left_s <= 0 or self._woken.is_set():
+                waited_s = time.monotonic() - start
+                is_over = waited_s >= timeout_s or limit < 1 or self._woken.is_set()
+                is_idle = not is_over and waited_s >= _IDLE_AFTER_S
+                deliveries = self._take(limit, waits=is_idle)
+                if deliveries or is_over:
                     self._woken.clear()
                     return deliveries
+                longest_s = timeout_s - waited_s if is_idle else min(timeout_s, _IDLE_AFTER_S) - waited_s
                 if self._receiver is None:
-                    self._woken.wait(left_s)
+                    self._woken.wait(longest_s)
                 else:
-                    self._receiver.pipe.wait(min(left_s, self._receiver.next_due_s(), _LONGEST_WAIT_S))
+                    self._wait(self._receiver, longest_s)
+
+    def _wait(self, receiver: SqliteReceiver, longest_s: float) -> None:
+        """Wait until there may be something, and take what was handed over."""
+        told = receiver.socket.wait(min(longest_s, receiver.next_due_s(), _LONGEST_WAIT_S))
+        self._accept(receiver.take_told(told, self._held_ids()) if told else ())
 
     def wake(self) -> None:
         """Let a `receive` that waits in another thread return."""
         self._woken.set()
         receiver = self._receiver
         if receiver is not None:
-            receiver.pipe.wake()
+            receiver.socket.wake()
 
     def send(self, messages: Sequence[Outgoing]) -> None:
         """Send messages, all or none."""
@@ -121,11 +133,10 @@ class SqliteBroker:
             topics = [message for message in messages if message.topic]
             if not (claims or messages):
                 return
-            owners, ahead = self._write(lambda: self._settle(claims, routed, topics))
+            told, ahead = self._write(lambda: self._settle(claims, routed, topics))
+            self._tell(told)
             self._forget(claims)
-            self._remember(ahead)
-            self._ahead += ahead
-            self._wake(owners)
+            self._accept(ahead)
 
     def refuse(self, delivery: Delivery, reason: str, *, retry_after_s: float | None = None) -> None:
         """Give a message back, to be delivered again or as a dead letter."""
@@ -134,10 +145,10 @@ class SqliteBroker:
         with self._lock:
             self._check_open()
             claim = self._claim(delivery)
-            retry_at_ns = None if retry_after_s is None else time.time_ns() + int(1e9 * max(retry_after_s, 0.0))
+            retry_at_ns = None if retry_after_s is None else self._file.now_ns() + int(1e9 * max(retry_after_s, 0.0))
             owners = self._write(lambda: self._refuse(claim, reason, retry_at_ns))
             self._forget([claim])
-            self._wake(owners)
+            self._tell(Told(owners, []))
 
     def has_queue(self, queue: str, *, exchange: str = "") -> bool:
         """Say whether the queue is there; exchanges are not looked at."""
@@ -200,7 +211,7 @@ class SqliteBroker:
             receiver, self._receiver = self._receiver, None
             if receiver is not None:
                 unseen = {d.token.id: d.n_deliveries - 1 for d in self._ahead if isinstance(d.token, Claim)}
-                self._waker.wake(receiver.end(unseen=unseen))
+                self._waker.wake(receiver.end(seen=self._held_ids() - unseen.keys(), unseen=unseen))
             self._ahead.clear()
             self._held.clear()
             self._waker.close()
@@ -212,17 +223,15 @@ class SqliteBroker:
             self._receiver = SqliteReceiver(self._file, SqliteFile(self._file.path, is_full=self._is_full))
         return self._receiver
 
-    def _take(self, limit: int) -> list[Delivery]:
-        """Return what is there, and claim it if that is still to be done."""
+    def _take(self, limit: int, *, waits: bool) -> list[Delivery]:
+        """Return what is there, and claim it if that is still to be done; if nothing is, wait for it if so wanted."""
         receiver = self._receiver
         if receiver is None:
             return []
         if receiver.is_lost():
-            self._renew(receiver)
-        if not self._ahead:
-            receiver.pipe.drain()
-            if receiver.has_something(self._room()):
-                self._claim_now(receiver, limit)
+            receiver = self._renew(receiver)
+        if not self._ahead and (waits != receiver.is_waiting or receiver.has_something(self._room(), len(self._held))):
+            self._claim_now(receiver, limit, waits=waits)
         self._limit = limit
         return self._hand_out(receiver, limit)
 
@@ -243,46 +252,57 @@ class SqliteBroker:
         with self._file.writing() as connection:
             sqlite_messages.count_delivered(connection, receiver.owner, deliveries)
 
-    def _claim_now(self, receiver: SqliteReceiver, limit: int) -> None:
-        room = self._room()
+    def _claim_now(self, receiver: SqliteReceiver, limit: int, *, waits: bool) -> None:
+        room, held = self._room(), self._held_ids()
 
         def claim() -> list[Delivery] | None:
             with self._file.writing() as connection:
-                return receiver.claim(connection, room, limit)
+                return receiver.claim(connection, room, limit, held=held, waits=waits)
 
         deliveries = self._write(claim)
         if deliveries is None:
             self._renew(receiver)
             return
-        self._remember(deliveries)
+        receiver.is_waiting = waits and not deliveries
+        self._accept(deliveries)
+
+    def _accept(self, deliveries: Sequence[Delivery]) -> None:
+        """Take messages that were claimed for this connection."""
+        self._held.update((d.token, None) for d in deliveries if isinstance(d.token, Claim))
         self._ahead += deliveries
 
-    def _renew(self, receiver: SqliteReceiver) -> None:
+    def _held_ids(self) -> set[int]:
+        return {claim.id for claim in self._held}
+
+    def _renew(self, receiver: SqliteReceiver) -> SqliteReceiver:
         """Become a receiver anew, after the messages went to others."""
         self._ahead.clear()
         self._held.clear()
         self._receiver = receiver.renewed(SqliteFile(self._file.path, is_full=self._is_full))
+        return self._receiver
 
     def _settle(
         self, claims: list[Claim], routed: list[tuple[QueueRow, Outgoing]], topics: list[Outgoing]
-    ) -> tuple[set[int], list[Delivery]]:
-        """Do it in one transaction, which also claims what is to be received next; return who is to be woken."""
-        receiver, now_ns = self._receiver, time.time_ns()
-        ahead: list[Delivery] | None = []
+    ) -> tuple[Told, list[Delivery]]:
+        """Do it in one transaction, which also claims what is to be received next; return who is to be told."""
+        receiver = self._receiver
+        ahead: list[Delivery] = []
         with self._file.writing() as connection:
+            now_ns = self._file.now_ns()
             if claims and (
                 receiver is None
                 or not sqlite_messages.settle(connection, receiver.owner, [claim.id for claim in claims])
             ):
                 raise LostDeliveryError(f"{self.url}: messages are no longer this receiver's; another gets them")
+            told = NOTHING_TOLD
             if routed:
-                sqlite_messages.put(connection, routed, now_ns)
-            owners = sqlite_messages.receivers(connection, {queue.id for queue, _ in routed})
+                told = make_deliverable(connection, sqlite_messages.store(connection, routed, now_ns))
             for message in topics:
-                owners.update(sqlite_messages.broadcast(connection, message, now_ns))
+                told = told._replace(look=told.look.union(sqlite_messages.broadcast(connection, message, now_ns)))
             if claims and receiver is not None and not self._ahead and self._limit:
-                ahead = receiver.claim(connection, self._room(Counter(c.queue.name for c in claims)), self._limit)
-        return owners, ahead or []
+                room = self._room(Counter(c.queue.name for c in claims))
+                ahead = receiver.claim_next(connection, room, self._limit)
+        return told, ahead
 
     def _refuse(self, claim: Claim, reason: str, retry_at_ns: int | None) -> set[int]:
         with self._file.writing() as connection:
@@ -306,7 +326,7 @@ class SqliteBroker:
         """See that counts are right: what is due is ready, what is old is gone, as are receivers that died."""
         self._check_open()
         self._waker.wake(reap(self._file))
-        now_ns = time.time_ns()
+        now_ns = self._file.now_ns()
         ((is_due,),) = self._file.read(sqlite_messages.IS_DUE, (now_ns,))
         if is_due:
             with self._file.writing() as connection:
@@ -321,16 +341,16 @@ class SqliteBroker:
             held.subtract(done)
         return {name: s.prefetch - held[name] for name, s in self._receiver.subscriptions.items()}
 
-    def _remember(self, deliveries: Sequence[Delivery]) -> None:
-        self._held.update((d.token, None) for d in deliveries if isinstance(d.token, Claim))
-
     def _forget(self, claims: Sequence[Claim]) -> None:
         for claim in claims:
             self._held.pop(claim, None)
 
-    def _wake(self, owners: set[int]) -> None:
-        own = self._receiver.owner if self._receiver is not None else 0
-        self._waker.wake(owners - {own})
+    def _tell(self, told: Told) -> None:
+        """Tell others what there is for them."""
+        for handed in told.handed:
+            self._waker.tell(handed.owner, encode_handed(handed))
+        if told.look:
+            self._waker.wake(told.look - {self._receiver.owner if self._receiver is not None else 0})
 
     def _claim(self, delivery: Delivery) -> Claim:
         claim = delivery.token

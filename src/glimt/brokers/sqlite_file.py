@@ -10,19 +10,22 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+from glimt.brokers.sqlite_clock import known_clock, set_clock
+from glimt.brokers.sqlite_owner import boot_id
 from glimt.model.errors import BrokerError
 
 _R = TypeVar("_R")
 
 APPLICATION_ID = 0x676C6D74
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BUSY_S = 30.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 20e-6, 2e-3
 _WAL_PAGES = 4000
 
 # A message is in exactly one of ready, claimed and delayed, which hold nothing but where it stands; what it says is in
-# body and written once. rank is 9 - priority, so that the key of ready is the order of delivery. Times are ns, UTC; but
-# the lease's.
+# body and written once. rank is 9 - priority, so that the key of ready is the order of delivery. Times are ns, by the
+# file's clock (`glimt.brokers.sqlite_clock`); but the lease's. waits: a message may be claimed for this receiver by its
+# sender, who then tells it so.
 _TABLES = """
 CREATE TABLE queue (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, single_consumer INT NOT NULL, expiration_s REAL,
@@ -44,12 +47,17 @@ CREATE TABLE owner (
     started INT NOT NULL, renewed_ns INT NOT NULL);
 CREATE TABLE subscription (
     id INTEGER PRIMARY KEY AUTOINCREMENT, owner INT NOT NULL, queue INT NOT NULL, prefetch INT NOT NULL,
-    exclusive INT NOT NULL, UNIQUE (owner, queue));
+    exclusive INT NOT NULL, waits INT NOT NULL DEFAULT 0, UNIQUE (owner, queue));
 CREATE TABLE listener (topic TEXT, owner INT, PRIMARY KEY (topic, owner)) WITHOUT ROWID;
 CREATE TABLE broadcast (
     id INTEGER PRIMARY KEY, owner INT NOT NULL, topic TEXT NOT NULL, priority INT NOT NULL, due_ns INT NOT NULL,
     expires_ns INT, message_id TEXT NOT NULL, headers BLOB NOT NULL, body BLOB NOT NULL);
 CREATE INDEX broadcast_of_owner ON broadcast (owner, id);
+CREATE TABLE clock (boot TEXT NOT NULL, offset_ns INT NOT NULL, seen_ns INT NOT NULL);
+"""
+_SINCE_VERSION_1 = """
+ALTER TABLE subscription ADD COLUMN waits INT NOT NULL DEFAULT 0;
+CREATE TABLE clock (boot TEXT NOT NULL, offset_ns INT NOT NULL, seen_ns INT NOT NULL);
 """
 
 
@@ -75,6 +83,11 @@ class SqliteFile:
     busy_s : float
         How long to wait for others that write.
 
+    Attributes
+    ----------
+    now_ns : callable
+        The file's clock [ns]: UTC as long as nobody sets the time of day.
+
     Raises
     ------
     BrokerError
@@ -94,7 +107,7 @@ class SqliteFile:
                 raise BrokerError(f"{path}: the broker's file cannot be made: {error.strerror}") from None
             self.connection = sqlite3.connect(path, isolation_level=None, timeout=0.0, check_same_thread=False)
             try:
-                self._patiently(lambda: self._prepare(is_full))
+                self.patiently(lambda: self._prepare(is_full))
             except BaseException:
                 self.connection.close()
                 raise
@@ -102,10 +115,9 @@ class SqliteFile:
     def read(self, statement: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         """Return the rows of a SELECT."""
         with explained(self.path):
-            return self._patiently(lambda: self.connection.execute(statement, values).fetchall())
+            return self.patiently(lambda: self.connection.execute(statement, values).fetchall())
 
-    @contextlib.contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
+    def writing(self) -> WritingTransaction:
         """Open a transaction that writes: all of it happens, or nothing if there is an exception.
 
         Raises
@@ -113,14 +125,7 @@ class SqliteFile:
         BrokerError
             Others have been writing for too long, the disk is full, and whatever else keeps SQLite from it.
         """
-        with explained(self.path):
-            self._patiently(lambda: self.connection.execute("BEGIN IMMEDIATE"))
-            try:
-                yield self.connection
-                self.connection.execute("COMMIT")
-            except BaseException:
-                self._roll_back()
-                raise
+        return WritingTransaction(self)
 
     def make_room(self) -> None:
         """Bring what is in the write-ahead log into the file, and cut the log; as far as that is possible now."""
@@ -132,7 +137,7 @@ class SqliteFile:
         with contextlib.suppress(sqlite3.Error):
             self.connection.close()
 
-    def _patiently(self, use: Callable[[], _R]) -> _R:
+    def patiently(self, use: Callable[[], _R]) -> _R:
         """Do what others may hinder for a while."""
         pause_s, end = _FIRST_PAUSE_S, time.monotonic() + self.busy_s
         while True:
@@ -145,7 +150,8 @@ class SqliteFile:
             time.sleep(pause_s)
             pause_s = min(1.5 * pause_s, _LONGEST_PAUSE_S)
 
-    def _roll_back(self) -> None:
+    def roll_back(self) -> None:
+        """Undo what was done in a transaction that is open, if one is."""
         if self.connection.in_transaction:
             with contextlib.suppress(sqlite3.Error):
                 self.connection.execute("ROLLBACK")
@@ -162,28 +168,75 @@ class SqliteFile:
                 f"{self.path}: a newer glimt made this file (version {version}, this one knows {SCHEMA_VERSION}); "
                 "update glimt, or use another file"
             )
+        if version < SCHEMA_VERSION:
+            self._change(_SINCE_VERSION_1, if_version=version)
         run(f"PRAGMA synchronous = {'FULL' if is_full else 'NORMAL'}")
         run("PRAGMA secure_delete = OFF")  # Debian's default: each deleted message would be overwritten with zeros
         run("PRAGMA temp_store = MEMORY")
         run(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
         run("PRAGMA journal_size_limit = 33554432")
+        self.now_ns = known_clock(self.connection, boot_id()) or self._set_clock()
 
     def _make_tables(self) -> None:
         run = self.connection.execute
         if run("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
             return
         run("PRAGMA journal_mode = WAL")
+        self._change(f"{_TABLES}; PRAGMA application_id = {APPLICATION_ID}", if_version=0)
+
+    def _change(self, statements: str, *, if_version: int) -> None:
+        """Bring the tables to the present version, unless another process was faster."""
+        run = self.connection.execute
         run("BEGIN IMMEDIATE")
         try:
-            if run("PRAGMA user_version").fetchone()[0] == 0:  # else another process was faster
-                for statement in _TABLES.split(";"):
+            if run("PRAGMA user_version").fetchone()[0] == if_version:
+                for statement in statements.split(";"):
                     run(statement)
-                run(f"PRAGMA application_id = {APPLICATION_ID}")
                 run(f"PRAGMA user_version = {SCHEMA_VERSION}")
             run("COMMIT")
         except BaseException:
-            self._roll_back()
+            self.roll_back()
             raise
+
+    def _set_clock(self) -> Callable[[], int]:
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            clock = set_clock(self.connection, boot_id())
+            self.connection.execute("COMMIT")
+        except BaseException:
+            self.roll_back()
+            raise
+        return clock
+
+
+class WritingTransaction:
+    """See `SqliteFile.writing`; every message passes through here, so that it is short."""
+
+    __slots__ = ("_file",)
+
+    def __init__(self, file: SqliteFile) -> None:
+        self._file = file
+
+    def __enter__(self) -> sqlite3.Connection:
+        connection = self._file.connection
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error:
+            with explained(self._file.path):
+                self._file.patiently(lambda: connection.execute("BEGIN IMMEDIATE"))
+        return connection
+
+    def __exit__(self, kind: object, error: BaseException | None, where: object) -> None:
+        problem = error
+        try:
+            if error is None:
+                self._file.connection.execute("COMMIT")
+        except sqlite3.Error as failure:
+            problem = failure
+        finally:
+            self._file.roll_back()
+        if isinstance(problem, sqlite3.Error):
+            raise as_broker_error(problem, self._file.path) from problem
 
 
 def _is_busy(error: sqlite3.Error) -> bool:
@@ -202,7 +255,12 @@ def explained(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise BrokerError(f"{path}: {_explanation(error, path)}; nothing was changed") from error
+        raise as_broker_error(error, path) from error
+
+
+def as_broker_error(error: sqlite3.Error, path: Path) -> BrokerError:
+    """Return what to tell of an error of SQLite."""
+    return BrokerError(f"{path}: {_explanation(error, path)}; nothing was changed")
 
 
 def _explanation(error: sqlite3.Error, path: Path) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from glimt.brokers import sqlite_messages
 from glimt.brokers.sqlite_owner import LEASE_S, OwnerProcess, is_gone, lease_clock_ns
-from glimt.brokers.sqlite_wake import Waker, pipe_path
+from glimt.brokers.sqlite_wake import Waker, socket_path
 from glimt.model.errors import BrokerError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def reap(file: SqliteFile, *, trusts_leases: bool = True) -> set[int]:
         others = sqlite_messages.receivers(connection, queues)
     for owner in gone:
         with contextlib.suppress(OSError):
-            pipe_path(file.path, owner).unlink(missing_ok=True)
+            socket_path(file.path, owner).unlink(missing_ok=True)
     return others
 
 
@@ -105,6 +105,7 @@ class SqliteKeeper:
         with self._file.writing() as connection:
             cursor = connection.execute("UPDATE owner SET renewed_ns = ? WHERE id = ?", (lease_clock_ns(), self._owner))
             self.is_lost = cursor.rowcount == 0
+            connection.execute("UPDATE clock SET seen_ns = max(seen_ns, ?)", (self._file.now_ns(),))
             connection.execute(
                 "DELETE FROM broadcast WHERE owner = ?1 AND id <= (SELECT id FROM broadcast WHERE owner = ?1"
                 " ORDER BY id DESC LIMIT 1 OFFSET ?2)",

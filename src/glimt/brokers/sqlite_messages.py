@@ -6,6 +6,7 @@ import logging
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 
@@ -15,7 +16,7 @@ from glimt.brokers.outgoing_check import new_message_id
 from glimt.model.errors import BrokerError
 
 _log = logging.getLogger(__name__)
-_LOWEST_RANK = 9
+LOWEST_RANK = 9
 _CLAIMED_BYTES = 64 * 2**20
 _NO_HEADERS = msgspec.msgpack.encode({})
 IS_DUE = (
@@ -66,13 +67,30 @@ def find_queue(connection: sqlite3.Connection, name: str) -> QueueRow | None:
     return None if row is None else QueueRow(row[0], name, bool(row[1]), row[2], bool(row[3]))
 
 
-def put(connection: sqlite3.Connection, messages: Sequence[tuple[QueueRow, Outgoing]], now_ns: int) -> None:
-    """Take new messages for queues."""
-    number = (connection.execute("SELECT max(id) FROM body").fetchone()[0] or 0) + 1
+class StoredMessage(NamedTuple):
+    """A message whose content is in the file, and that is to be delivered now."""
+
+    id: int
+    queue: int
+    rank: int
+    message_id: str
+    headers: bytes
+    body: bytes
+
+
+def store(
+    connection: sqlite3.Connection, messages: Sequence[tuple[QueueRow, Outgoing]], now_ns: int
+) -> list[StoredMessage]:
+    """Take new messages for queues; return those that can be delivered now, which do not stand anywhere yet.
+
+    Their numbers are never given again: they go on from the time.
+    """
+    number = max((connection.execute("SELECT max(id) FROM body").fetchone()[0] or 0) + 1, now_ns)
     bodies, ready, delayed, expiring = [], [], [], []
     room: dict[int, int] = {}
     for queue, message in messages:
         due_ns, expires_ns = now_ns + int(1e9 * message.delay_s), None
+        rank = LOWEST_RANK - message.priority
         limits = [s for s in (queue.expiration_s, message.expiration_s) if s is not None]
         if limits and min(limits) == 0:
             left = room[queue.id] = room.get(queue.id, _room(connection, queue.id)) - 1
@@ -80,20 +98,20 @@ def put(connection: sqlite3.Connection, messages: Sequence[tuple[QueueRow, Outgo
                 continue
         elif limits:
             expires_ns = due_ns + int(1e9 * min(limits))
-            expiring.append((expires_ns, number, queue.id, _LOWEST_RANK - message.priority))
-        identity = message.message_id or new_message_id()
-        bodies.append((number, expires_ns, identity, encode_headers(message), message.body))
+            expiring.append((expires_ns, number, queue.id, rank))
+        identity, headers = message.message_id or new_message_id(), encode_headers(message)
+        bodies.append((number, expires_ns, identity, headers, message.body))
         if message.delay_s > 0:
-            delayed.append((due_ns, number, queue.id, _LOWEST_RANK - message.priority))
+            delayed.append((due_ns, number, queue.id, rank))
         else:
-            ready.append((queue.id, _LOWEST_RANK - message.priority, number))
+            ready.append(StoredMessage(number, queue.id, rank, identity, headers, message.body))
         number += 1
     connection.executemany("INSERT INTO body VALUES (?, ?, ?, ?, ?)", bodies)
-    connection.executemany("INSERT INTO ready VALUES (?, ?, ?, 0)", ready)
     if delayed:
         connection.executemany("INSERT INTO delayed VALUES (?, ?, ?, ?, 0)", delayed)
     if expiring:
         connection.executemany("INSERT INTO expiring VALUES (?, ?, ?, ?)", expiring)
+    return ready
 
 
 def _room(connection: sqlite3.Connection, queue: int) -> int:
@@ -142,8 +160,14 @@ def refresh(connection: sqlite3.Connection, now_ns: int) -> None:
     connection.execute(
         "INSERT INTO ready SELECT queue, rank, id, n_deliveries FROM delayed WHERE due_ns <= ?", (now_ns,)
     )
+    # What was given back until later may have become too old meanwhile, or will.
+    connection.execute(
+        "INSERT OR IGNORE INTO expiring SELECT b.expires_ns, d.id, d.queue, d.rank FROM delayed d"
+        " JOIN body b ON b.id = d.id WHERE d.due_ns <= ? AND b.expires_ns IS NOT NULL",
+        (now_ns,),
+    )
     connection.execute("DELETE FROM delayed WHERE due_ns <= ?", (now_ns,))
-    # A body's number may have been given anew since; then it does not expire at this very nanosecond.
+    # In files of older glimts a body's number may have been given anew: then it does not expire at this nanosecond.
     old = connection.execute(
         "SELECT e.queue, e.rank, e.id FROM expiring e JOIN body b ON b.id = e.id AND b.expires_ns = e.expires_ns"
         " WHERE e.expires_ns <= ?",
@@ -176,13 +200,15 @@ def claim(connection: sqlite3.Connection, owner: int, queue: QueueRow, limit: in
         (queue.id, limit),
     ):
         delivery = Delivery(
-            body, queue.name, "", decode_headers(headers), identity, n_deliveries + 1, _LOWEST_RANK - rank,
+            body, queue.name, "", decode_headers(headers), identity, n_deliveries + 1, LOWEST_RANK - rank,
             Claim(number, queue),
         )  # fmt: skip
         deliveries.append((number, delivery))
         n_bytes += len(body)
         if n_bytes >= _CLAIMED_BYTES:
             break
+    if not deliveries:
+        return []
     first = (queue.id, rank, number)
     connection.execute(
         "INSERT INTO claimed SELECT ?4, id, queue, rank, max(n_deliveries, 1) FROM ready"

@@ -45,6 +45,11 @@ def _system() -> tuple[str, int]:
         return "", 0
 
 
+def boot_id() -> str:
+    """Return which start of the machine this is; empty where the system does not tell."""
+    return _system()[0]
+
+
 def this_process() -> OwnerProcess:
     """Return who we are."""
     boot, namespace = _system()

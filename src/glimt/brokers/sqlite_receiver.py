@@ -1,22 +1,24 @@
-"""What a connection to the SQLite broker is as a receiver: a row in the file, subscriptions, a pipe and a keeper."""
+"""What a connection to the SQLite broker is as a receiver: a row in the file, subscriptions, a socket and a keeper."""
 
 from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from glimt.brokers import sqlite_messages
+from glimt.brokers import sqlite_handover, sqlite_messages
 from glimt.brokers.broker import Delivery
 from glimt.brokers.sqlite_file import SqliteFile
 from glimt.brokers.sqlite_keeper import SqliteKeeper
-from glimt.brokers.sqlite_messages import QueueRow
+from glimt.brokers.sqlite_messages import Claim, QueueRow
 from glimt.brokers.sqlite_owner import lease_clock_ns, this_process
-from glimt.brokers.sqlite_wake import WakePipe
+from glimt.brokers.sqlite_wake import WakeSocket
 from glimt.model.errors import BrokerError
 
 _DOUBTFUL_AFTER_S = 2.0
+_MOST_LATE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +44,20 @@ class SqliteReceiver:
     ----------
     owner : int
         Its number in the file.
-    pipe : WakePipe
+    socket : WakeSocket
     subscriptions : dict of str to SqliteSubscription
     topics : list of str
+    is_waiting : bool
+        Whether a sender may claim a message for it, or has just done so; set by who calls `claim`.
     """
 
     def __init__(self, file: SqliteFile, keeper_file: SqliteFile) -> None:
         self._file = file
         self.subscriptions: dict[str, SqliteSubscription] = {}
         self.topics: list[str] = []
+        self.is_waiting = False
+        self._queues: dict[int, QueueRow] = {}
+        self._found: deque[int] = deque(maxlen=_MOST_LATE)
         process = this_process()
         try:
             with file.writing() as connection:
@@ -62,18 +69,19 @@ class SqliteReceiver:
             keeper_file.close()
             raise
         self.owner = number or 0
-        self.pipe = WakePipe(file.path, self.owner)
+        self.socket = WakeSocket(file.path, self.owner)
         self._keeper = SqliteKeeper(keeper_file, self.owner)
 
     def subscribe(self, queue: QueueRow, *, prefetch: int, exclusive: bool) -> None:
         """Receive from a queue; repeated, with other numbers."""
         with self._file.writing() as connection:
             connection.execute(
-                "INSERT INTO subscription VALUES (NULL, ?, ?, ?, ?) ON CONFLICT (owner, queue)"
+                "INSERT INTO subscription VALUES (NULL, ?, ?, ?, ?, 0) ON CONFLICT (owner, queue)"
                 " DO UPDATE SET prefetch = excluded.prefetch, exclusive = excluded.exclusive",
                 (self.owner, queue.id, prefetch, exclusive),
             )
         self.subscriptions[queue.name] = SqliteSubscription(queue, prefetch, exclusive)
+        self._queues[queue.id] = queue
 
     def listen(self, topic: str) -> None:
         """Receive the broadcasts of a topic."""
@@ -92,11 +100,21 @@ class SqliteReceiver:
             other.listen(topic)
         return other
 
-    def end(self, *, unseen: Mapping[int, int]) -> set[int]:
-        """Give all messages back, and return who may want them; on a full disk they come back when the process ends."""
+    def end(self, *, seen: Collection[int], unseen: Mapping[int, int]) -> set[int]:
+        """Give all messages back, and return who may want them; on a full disk they come back when the process ends.
+
+        Parameters
+        ----------
+        seen : collection of int
+            Messages that were received.
+        unseen : mapping of int to int
+            Messages that are here and were not, and how often each was delivered.
+        """
         self._shut()
         try:
             with self._file.writing() as connection:
+                claimed = connection.execute("SELECT id FROM claimed WHERE owner = ?", (self.owner,)).fetchall()
+                unseen = {number: unseen.get(number, 0) for (number,) in claimed if number not in seen}
                 queues = sqlite_messages.give_back(connection, self.owner, unseen=unseen)
                 return sqlite_messages.receivers(connection, queues)
         except BrokerError:
@@ -104,7 +122,7 @@ class SqliteReceiver:
 
     def _shut(self) -> None:
         self._keeper.close()
-        self.pipe.close()
+        self.socket.close()
 
     def is_lost(self) -> bool:
         """Say whether others ended this receiver, as far as that is known without asking each time."""
@@ -112,18 +130,35 @@ class SqliteReceiver:
             return not self._file.read("SELECT 1 FROM owner WHERE id = ?", (self.owner,))
         return self._keeper.is_lost
 
-    def has_something(self, room: dict[str, int]) -> bool:
+    def take_told(self, told: list[bytes], held: Collection[int]) -> list[Delivery]:
+        """Return the messages that were handed over and told."""
+        deliveries = []
+        for data in told:
+            handed = sqlite_handover.decode_handed(data)
+            if handed is None or handed.owner != self.owner or handed.queue not in self._queues:
+                continue
+            self.is_waiting = False
+            if handed.id not in held and handed.id not in self._found:
+                deliveries.append(sqlite_handover.handed_delivery(handed, self._queues[handed.queue]))
+        return deliveries
+
+    def has_something(self, room: dict[str, int], n_held: int) -> bool:
         """Say whether it is worth a transaction to look for messages."""
-        now_ns = time.time_ns()
-        queues = ",".join(str(s.queue.id) for name, s in self.subscriptions.items() if room[name] > 0)
         ((found,),) = self._file.read(
-            f"SELECT EXISTS(SELECT 1 FROM ready WHERE queue IN ({queues}))"
-            " OR EXISTS(SELECT 1 FROM delayed WHERE due_ns <= ?1)"
-            " OR EXISTS(SELECT 1 FROM broadcast WHERE owner = ?2 AND due_ns <= ?1)"
+            f"SELECT {self._is_something(room)} OR (SELECT count(*) FROM claimed WHERE owner = ?2) > ?3"
             " OR NOT EXISTS(SELECT 1 FROM owner WHERE id = ?2)",
-            (now_ns, self.owner),
+            (self._file.now_ns(), self.owner, n_held),
         )
         return bool(found)
+
+    def _is_something(self, room: dict[str, int]) -> str:
+        """Return the SQL for whether there may be something for this receiver; ``?1`` is the time, ``?2`` who it is."""
+        queues = ",".join(str(s.queue.id) for name, s in self.subscriptions.items() if room[name] > 0)
+        return (
+            f"(EXISTS(SELECT 1 FROM ready WHERE queue IN ({queues}))"
+            " OR EXISTS(SELECT 1 FROM delayed WHERE due_ns <= ?1)"
+            " OR EXISTS(SELECT 1 FROM broadcast WHERE owner = ?2 AND due_ns <= ?1))"
+        )
 
     def next_due_s(self) -> float:
         """Return in how many seconds there may be something that nobody says."""
@@ -132,13 +167,49 @@ class SqliteReceiver:
             " (SELECT coalesce(min(due_ns), ?1) FROM broadcast WHERE owner = ?2))",
             (2**62, self.owner),
         )
-        return max(1e-9 * (int(due_ns) - time.time_ns()), 0.0)
+        return max(1e-9 * (int(due_ns) - self._file.now_ns()), 0.0)
 
-    def claim(self, connection: sqlite3.Connection, room: dict[str, int], limit: int) -> list[Delivery] | None:
-        """Give this receiver what it may have now, up to ``limit``; ``None`` if it was ended by others."""
+    def claim_next(self, connection: sqlite3.Connection, room: dict[str, int], limit: int) -> list[Delivery]:
+        """Give this receiver what it may have now; it is known that it was not ended by others."""
+        now_ns = self._file.now_ns()
+        ((found,),) = connection.execute(f"SELECT {self._is_something(room)}", (now_ns, self.owner)).fetchall()
+        return self._claim(connection, room, limit, now_ns) if found else []
+
+    def claim(
+        self, connection: sqlite3.Connection, room: dict[str, int], limit: int, *, held: Collection[int], waits: bool
+    ) -> list[Delivery] | None:
+        """Give this receiver what it may have now, up to ``limit``; ``None`` if it was ended by others.
+
+        Parameters
+        ----------
+        connection : sqlite3.Connection
+        room : dict of str to int
+            How many more messages may be had of each queue.
+        limit : int
+        held : collection of int
+            The messages that it has.
+        waits : bool
+            Let a sender hand a message over from now on if there is none; else let none do so any more.
+        """
         if connection.execute("SELECT 1 FROM owner WHERE id = ?", (self.owner,)).fetchone() is None:
             return None
-        now_ns = time.time_ns()
+        handed = []
+        if self.is_waiting:
+            handed = sqlite_handover.claimed_unseen(connection, self.owner, self._queues, set(held))
+            self._found.extend(delivery.token.id for delivery in handed if isinstance(delivery.token, Claim))
+        deliveries = handed or self._claim(connection, room, limit, self._file.now_ns())
+        if waits and not deliveries:
+            keys = [
+                (self.owner, subscription.queue.id)
+                for name, subscription in self.subscriptions.items()
+                if room[name] > 0 and self._is_served(connection, subscription)
+            ]
+            connection.executemany("UPDATE subscription SET waits = 1 WHERE owner = ? AND queue = ?", keys)
+        elif self.is_waiting:
+            connection.execute("UPDATE subscription SET waits = 0 WHERE owner = ?", (self.owner,))
+        return deliveries
+
+    def _claim(self, connection: sqlite3.Connection, room: dict[str, int], limit: int, now_ns: int) -> list[Delivery]:
         sqlite_messages.refresh(connection, now_ns)
         heard = sqlite_messages.hear(connection, self.owner, limit, now_ns) if self.topics else []
         limit -= len(heard)

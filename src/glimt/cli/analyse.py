@@ -34,6 +34,10 @@ def analyse(
         typer.Option(help="What a spot is, by DIALS' names: 'sigma_strong=4 d_max=40'.", metavar="NAME=VALUE"),
     ] = None,
     poni: Annotated[Path | None, typer.Option(help="Geometry, instead of what the files say.", metavar="FILE")] = None,
+    geometry: Annotated[
+        Path | None,
+        typer.Option(help="CrystFEL geometry instead, with the masks that it names.", metavar="FILE.geom"),
+    ] = None,
     mask: Annotated[
         str | None,
         typer.Option(help="Pixels to leave out: mask.npy, mask.h5:/path; not 0 is left out.", metavar="FILE"),
@@ -53,7 +57,7 @@ def analyse(
         from glimt.cli.analyse_plot import check_plot, draw_plot  # before hours of work, not after
 
         check_plot(plot)
-    options = _options(spots, poni, mask)
+    options = _options(spots, poni, geometry, mask)
     rows = row_writer("json" if as_json else "csv" if as_csv else "table", sys.stdout)
     kept: list[AnalysedImage] = []
     notice = threading.Timer(_SILENCE_S, _explain_silence)
@@ -86,15 +90,19 @@ def analyse(
         raise typer.Exit(1)
 
 
-def _options(spots: list[str] | None, poni: Path | None, mask: str | None) -> AnalysisOptions:
+def _options(spots: list[str] | None, poni: Path | None, geometry: Path | None, mask: str | None) -> AnalysisOptions:
     from glimt.app.analyse_group import AnalysisOptions
+    from glimt.codecs.crystfel_geometry import read_geometry
     from glimt.kernels.masks_file import read_mask
     from glimt.model.poni_text import read_poni
     from glimt.pipeline.workers.spot_options import parse_spot_options
 
+    if poni is not None and geometry is not None:
+        raise UsageError("--poni and --geometry both say where pixels are; give one of them")
     return AnalysisOptions(
         spots=parse_spot_options(" ".join(spots or [])),
         poni=None if poni is None else read_poni(poni),
+        geometry=None if geometry is None else read_geometry(geometry),
         mask=None if mask is None else read_mask(mask),
     )
 

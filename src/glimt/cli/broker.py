@@ -19,6 +19,7 @@ from glimt.cli.status_tables import count_text, plain
 from glimt.model.errors import UsageError
 
 if TYPE_CHECKING:
+    from glimt.app.broker_dead_letters import DeadLetter
     from glimt.brokers.broker import Broker, QueueStatus
 
 _SOMETHING_LEFT = 1
@@ -130,11 +131,17 @@ def dead_letters(
         bool, typer.Option("--purge", help="Throw them away; with --export when they are safe on the disk.")
     ] = False,
     limit: Annotated[int, typer.Option(help="List at most so many of a queue.", min=1)] = 1000,
+    show_all: Annotated[
+        bool, typer.Option("--all", help="List each by itself; else those of a queue with the same reason together.")
+    ] = False,
     as_json: JsonOption = False,
     url: BrokerOption = "",
     site: SiteOption = None,
 ) -> None:
-    """List messages no service could deal with: when, queue, recipe and why; or export them, or throw them away."""
+    """List messages no service could deal with, by queue and why; or export them, or throw them away.
+
+    Those that died of the same are one entry, with one of them as an example. --json has each by itself.
+    """
     from glimt.app.broker_dead_letters import dead_letter_queues, export_dead_letters, list_dead_letters
 
     with _opened(url, site) as connection:
@@ -151,11 +158,7 @@ def dead_letters(
             if as_json:
                 print(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
                 return
-            for letter in found:
-                print(
-                    f"{_time_text(letter.died_ns)}  {plain(letter.queue)}  {plain(letter.message_id)}"
-                    f"  {plain(letter.recipe_id or '-')}  {plain(letter.reason or 'no reason given')}"
-                )
+            _print_dead_letters(found, each=show_all)
             print(f"{len(found)} dead letters", file=sys.stderr)
 
 
@@ -197,6 +200,31 @@ def replay(
         print(f"{number} left: there is no queue {plain(queue)!r}; make it, or give --to", file=sys.stderr)
     if done.left:
         raise typer.Exit(_SOMETHING_LEFT)
+
+
+def _print_dead_letters(found: list[DeadLetter], *, each: bool) -> None:
+    """Print dead letters, or groups of them that died of the same."""
+    if each:
+        for letter in found:
+            print(
+                f"{_time_text(letter.died_ns)}  {plain(letter.queue)}  {plain(letter.message_id)}"
+                f"  {plain(letter.recipe_id or '-')}  {plain(letter.reason or 'no reason given')}"
+            )
+        return
+    from glimt.app.broker_dead_letter_groups import group_dead_letters
+
+    for group in group_dead_letters(found):
+        when = _time_text(group.last_died_ns)
+        if group.n_letters > 1 and group.first_died_ns != group.last_died_ns:
+            when = f"{_time_text(group.first_died_ns)} to {when}"
+        why = plain(group.reason or "no reason given")
+        alike = "" if group.is_same else " (the others say the same with other numbers)"
+        print(f"{group.n_letters:,} of {plain(group.queue)}, {when.strip()}: {why}{alike}")
+        runs = f" of run {plain(group.recipe_id)}" if group.recipe_id else ""
+        more = f", and {group.n_recipes - 1:,} more runs" if group.n_recipes > 1 else ""
+        print(
+            f"    {'message' if group.n_letters == 1 else 'for example message'} {plain(group.message_id)}{runs}{more}"
+        )
 
 
 @contextmanager

@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from msgspec.structs import replace
 
+from glimt.app.written import Secret
+from glimt.cli.recipe_status import wait_for_run
 from glimt.cli.serve import SiteOption, shown_url
+from glimt.cli.status_tables import plain
+
+if TYPE_CHECKING:
+    from glimt.app.site import Site
+
+MakeRequest = Callable[[int | None], dict[str, Any]]
+Entry = Callable[["Site"], AbstractContextManager[int]]
 
 
 def go(
@@ -42,37 +56,59 @@ def go(
     visit: Annotated[str, typer.Option("--visit", metavar="VISIT", help="With --images: as mx12345-6.")] = "xx0-1",
     site: SiteOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, send nothing.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until the run is over, and say how it ended.")] = False,
+    timeout_s: Annotated[
+        float | None,
+        typer.Option("--timeout", metavar="S", help="With --wait: give up after that time.", min=0),
+    ] = None,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show the message.")] = False,
 ) -> None:
-    """Start recipes for a data collection. `glimt serve` does the work, now or when it is started."""
-    from glimt.app.go import make_request, recipe_id_of, send_request
+    """Start recipes for a data collection. `glimt serve` does the work, now or when it is started.
+
+    Exit code 1 if --dry-run finds a mistake, and with --wait if a message of the run died or the time is over.
+    """
+    from glimt.app.go import make_request, split_recipes
+    from glimt.app.recipe_follow import check_can_follow
     from glimt.app.site_file import load_site
 
-    names, number = split_words(words or [])
+    words, number = split_words(words or [])
+    names, file = split_recipes([*(recipes or []), *words], file)
     found = load_site(site)
     _check_number(number, no_number=no_number, images=images)
-    if images and not dry_run:
-        from glimt.app.go_images import register_images
+    if timeout_s is not None and not wait:
+        raise typer.BadParameter("--timeout is for --wait")
+    if wait:
+        check_can_follow(found)
 
-        number = register_images(found, images, first=first, last=last, grid=grid, visit=visit)
-        print(f"glimt: the images are data collection {number}", file=sys.stderr)
-    request = make_request(
-        found,
-        [*(recipes or []), *names],
-        recipe_file=file,
-        number=number,
-        is_reprocessing=is_reprocessing,
-        scaling_id=scaling_id,
-        settings=settings or [],
-    )
-    if verbose:
-        print(json.dumps(request, indent=2))
+    def make(number: int | None) -> dict[str, Any]:
+        request = make_request(
+            found,
+            names,
+            recipe_file=file,
+            number=number,
+            is_reprocessing=is_reprocessing,
+            scaling_id=scaling_id,
+            settings=settings or [],
+        )
+        if verbose:
+            print(json.dumps(request, indent=2))
+        return request
+
+    entry = partial(entering, template=images, first=first, last=last, grid=grid, visit=visit) if images else None
     if dry_run:
-        print("glimt: nothing is sent (--dry-run)", file=sys.stderr)
+        _dry_run(found, make, number, entry)
         return
-    send_request(found, request)
-    print(recipe_id_of(request))
-    _explain(request, shown_url(found.broker_url))
+    request = _send(found, make, number, entry)
+    print(request["parameters"]["guid"], flush=True)
+    what = ", ".join(request["recipes"]) or "a recipe of your own"
+    _say(f"sent {what} through {shown_url(found.broker_url)}")
+    if wait:
+        wait_for_run(found, request, None if is_reprocessing else request["parameters"].get("ispyb_dcid"), timeout_s)
+    else:
+        _say(
+            "the log of `glimt serve` shows it with that identity;"
+            f" `glimt recipe status {request['parameters']['guid']}` says where it is"
+        )
 
 
 def _check_number(number: int | None, *, no_number: bool, images: str) -> None:
@@ -94,11 +130,55 @@ def split_words(words: list[str]) -> tuple[list[str], int | None]:
     return words, None
 
 
-def _explain(request: dict[str, Any], url: str) -> None:
-    what = ", ".join(request["recipes"]) or "a recipe of your own"
-    print(f"glimt: sent {what} through {url}", file=sys.stderr)
-    print(
-        "glimt: the log of `glimt serve` shows it with that identity; `glimt broker status` what still waits,"
-        " `glimt broker dead-letters` what failed",
-        file=sys.stderr,
-    )
+def entering(site: Site, **options: Any) -> AbstractContextManager[int]:
+    """Enter images as a data collection, if the block does not raise."""
+    from glimt.app.go_images import entering_images
+
+    return entering_images(site, **options)
+
+
+def _send(site: Site, make: MakeRequest, number: int | None, entry: Entry | None) -> dict[str, Any]:
+    """Send a request; if that cannot be, no images were entered."""
+    from glimt.app.go import open_for_requests, send_request
+
+    if entry is None:
+        request = make(number)
+        with open_for_requests(site) as broker:
+            send_request(broker, request)
+        return request
+    with open_for_requests(site) as broker:
+        with entry(site) as number:
+            request = make(number)
+        try:
+            send_request(broker, request)
+        except BaseException:
+            from glimt.app.go_images import remove_images
+
+            remove_images(site, number)
+            raise
+    _say(f"the images are data collection {number}")
+    return request
+
+
+def _dry_run(site: Site, make: MakeRequest, number: int | None, entry: Entry | None) -> None:
+    """Check a request; images are entered into a database that is thrown away."""
+    from glimt.app.go_check import check_request
+
+    if entry is None:
+        lines = list(check_request(site, make(number), str(site.results_url)))
+    else:
+        with TemporaryDirectory(prefix="glimt-") as folder:
+            trial = replace(site, results_url=Secret(f"sqlite:///{folder}/results.sqlite"))
+            with entry(trial) as number:
+                request = make(number)
+            _say(f"the images can be entered, here for a trial as ispyb_dcid {number}")
+            lines = list(check_request(site, request, str(trial.results_url)))
+    for line in lines:
+        _say(line.text if line.kind == "good" else f"{line.kind}: {line.text}")
+    _say("nothing was sent or entered (--dry-run)")
+    if any(line.kind == "error" for line in lines):
+        raise typer.Exit(1)
+
+
+def _say(text: str) -> None:
+    print(f"glimt: {plain(text)}", file=sys.stderr, flush=True)

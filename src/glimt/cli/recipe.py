@@ -14,6 +14,7 @@ from glimt.app.recipe_check import KNOWN_QUEUES, open_recipe, problems_of_file, 
 from glimt.app.recipe_pictures import draw_mermaid, draw_tree
 from glimt.app.site_file import load_site
 from glimt.cli.recipe_run import run
+from glimt.cli.recipe_status import status
 from glimt.cli.serve import SiteOption
 from glimt.services.recipe_files import list_recipes
 
@@ -104,6 +105,7 @@ def graph(
 
 
 recipe.command("run")(run)
+recipe.command("status")(status)
 
 
 def _shown(recipe_object: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -25,7 +26,10 @@ def run(
         ),
     ] = None,
     services: Annotated[
-        list[str] | None, typer.Option("--service", metavar="MODULE:CLASS", help="A service of your own; repeat it.")
+        list[str] | None,
+        typer.Option(
+            "--service", metavar="MODULE:CLASS", help="A service of your own, or a plug-in of Zocalo; repeat it."
+        ),
     ] = None,
     site: SiteOption = None,
     roots: RootOption = None,
@@ -35,13 +39,17 @@ def run(
 
     Exit code 0 if nothing failed. Results go into the results database of the site, as in `glimt serve`.
     """
-    from glimt.app.go import make_request
+    from glimt.app.go import make_request, split_recipes
     from glimt.app.recipe_run import run_recipe
+    from glimt.app.recipe_telling import name_services
     from glimt.app.serve_process import prepare_log
     from glimt.app.site_file import load_site
 
     prepare_log("glimt")
-    names, number = split_words(words or [])
+    for handler in logging.getLogger().handlers:
+        name_services(handler)
+    words, number = split_words(words or [])
+    names, file = split_recipes(words, file)
     found = load_site(site, roots=roots or ())
     request = make_request(found, names, recipe_file=file, number=number, settings=settings or [])
     with stop_on_signals() as stop:

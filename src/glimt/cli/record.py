@@ -13,7 +13,8 @@ from glimt.cli.amounts import size_text
 from glimt.cli.progress import ProgressDisplay
 from glimt.cli.stop_signals import stop_on_signals
 from glimt.model.errors import UsageError
-from glimt.sources.zmq_socket import DEFAULT_QUEUE_MESSAGES, SocketKind
+from glimt.sources.source_options import DEFAULT_QUEUE_MESSAGES
+from glimt.sources.zmq_socket import SocketKind
 from glimt.stores.capture import WriteMode
 
 

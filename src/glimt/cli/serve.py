@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,8 @@ from glimt.cli.stop_signals import stop_on_signals
 
 if TYPE_CHECKING:
     from glimt.app.serve import Serving
+    from glimt.app.serve_page import ServePage
+    from glimt.app.site import Site
 
 SiteOption = Annotated[
     Path | None,
@@ -30,6 +33,16 @@ def serve(
     ] = None,
     site: SiteOption = None,
     roots: RootOption = None,
+    port: Annotated[
+        int | None,
+        typer.Option("--port", help="Show all of it in a browser, on this port; 0 is any free one.", min=0, max=65535),
+    ] = None,
+    host: Annotated[
+        str, typer.Option("--host", help="Address of this machine for --port; other than this machine needs a token.")
+    ] = "127.0.0.1",
+    token: Annotated[
+        str, typer.Option("--token", help="What a browser must bring to look.", envvar="GLIMT_TOKEN", metavar="TEXT")
+    ] = "",
     show_list: Annotated[bool, typer.Option("--list", help="Say which services there are, and end.")] = False,
 ) -> None:
     """Run services: they wait for messages of recipes, which `glimt go` starts in another terminal.
@@ -43,15 +56,18 @@ def serve(
     from glimt.app.serve_process import prepare_log
     from glimt.app.site_file import load_site
 
+    found = load_site(site, roots=roots or ())
     if show_list:
-        _list()
+        _list(found)
         return
     prepare_log("glimt")
-    found = load_site(site, roots=roots or ())
     serving = Serving(found, services or (), tell=_tell)
+    page = None if port is None else _page(serving, port, host, token)
     serving.prepare()
-    with stop_on_signals() as stop:
+    with stop_on_signals() as stop, page or nullcontext():
         _introduce(serving, site)
+        if page is not None:
+            _tell(f"see it in a browser: {page.url}")
         is_well = serving.run(stop)
     _account(serving)
     if not is_well:
@@ -65,6 +81,13 @@ def shown_url(url: str) -> str:
         return url
     scheme, _, user = before.partition("://")
     return f"{scheme}://{user.partition(':')[0]}:…@{after}"
+
+
+def _page(serving: Serving, port: int, host: str, token: str) -> ServePage:
+    """Return the page, its port taken: what it needs is imported only where it is wanted."""
+    from glimt.app.serve_page import ServePage
+
+    return ServePage(serving, port=port, host=host, token=token)
 
 
 def _introduce(serving: Serving, site: Path | None) -> None:
@@ -86,11 +109,11 @@ def _account(serving: Serving) -> None:
         _tell(f"{label}: {count_text(counts)}")
 
 
-def _list() -> None:
+def _list(site: Site) -> None:
     from glimt.app.serve import describe
     from glimt.app.service_registry import known_services
 
-    for name in known_services():
+    for name in dict.fromkeys([*known_services(), *site.plans]):
         found = describe(name)
         queues = f" [{', '.join(found['queues'])}]" if found["queues"] else ""
         print(f"{name}{queues}: {found['says']}")

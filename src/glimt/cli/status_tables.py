@@ -13,7 +13,7 @@ from glimt.cli.amounts import size_text
 
 if TYPE_CHECKING:
     from glimt.app.doctor import Finding
-    from glimt.web.health import Health, QueueHealth, StreamHealth
+    from glimt.model.health import Health, QueueHealth, StreamHealth
 
 _STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
 _SHOWN_FINDINGS = 10

@@ -82,12 +82,25 @@ class PluginRunner:
         self._stop.set()
         self.broker.wake()
 
-    def run(self) -> None:
-        """Start the service and hand it its messages until it is to stop."""
+    def open(self) -> None:
+        """Start the service, which subscribes to what it wants; then `poll` hands it its messages."""
         self._on_state(_STARTING)
         self.service.log = logging.getLogger(self.service._logger_name)  # noqa: SLF001 - workflows' contract
         self.service.initializing()
         self._last_message_at = time.monotonic()
+
+    def close(self) -> None:
+        """Let the service end, and throw away what is left in its temporary queues."""
+        self._on_state(_SHUTDOWN)
+        try:
+            self.service.in_shutdown()
+        finally:
+            self.transport.leave()
+            self._on_state(_END)
+
+    def run(self) -> None:
+        """Start the service and hand it its messages until it is to stop."""
+        self.open()
         try:
             while not self._is_over():
                 try:
@@ -96,9 +109,7 @@ class PluginRunner:
                     _log.warning("the broker does not answer, nothing is lost; trying again: %s", error)
                     self._stop.wait(_BACK_OFF_S)
         finally:
-            self._on_state(_SHUTDOWN)
-            self.service.in_shutdown()
-            self._on_state(_END)
+            self.close()
 
     def poll(self, timeout_s: float = 0.0) -> int:
         """Hand over what is there; return how many messages that were.

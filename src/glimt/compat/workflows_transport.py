@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from glimt.brokers.broker import Broker, Delivery, Outgoing, QueueSpec
-from glimt.model.errors import BrokerRefusedError, LostDeliveryError, UnknownQueueError, UsageError
+from glimt.model.errors import BrokerError, BrokerRefusedError, LostDeliveryError, UnknownQueueError, UsageError
 
 MessageCallback = Callable[[Mapping[str, Any], Any], None]
 
@@ -65,6 +65,7 @@ class BrokerTransport:
         self._broker, self._error = broker, error
         self._queues: dict[str, Subscription] = {}
         self._topics: dict[str, Subscription] = {}
+        self._temporary: list[str] = []
         self._waiting: dict[int, Delivery] = {}
         self._refusals: list[_Refusal] = []
         self._transactions: dict[int, _Transaction] = {}
@@ -123,7 +124,22 @@ class BrokerTransport:
         hint = "" if not channel_hint else f"{channel_hint.removeprefix('transient.')}."
         name = f"transient.{hint}{uuid.uuid4()}"
         self._broker.declare([QueueSpec(name, has_dead_letters=False)])
+        self._temporary.append(name)
         return TemporarySubscription(self.subscribe(name, callback, **options), name)
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """The queues that are subscribed to."""
+        return tuple(self._queues)
+
+    def leave(self) -> None:
+        """Throw away what is left in temporary queues, which nobody else will read; the broker keeps them, empty."""
+        for name in self._temporary:
+            try:
+                self._broker.purge(name)
+            except (BrokerError, UsageError) as error:
+                _log.warning("the temporary queue %s could not be emptied: %s", name, error)
+        self._temporary.clear()
 
     def unsubscribe(self, subscription: int, drop_callback_reference: bool = False, **_: Any) -> None:
         """Refuse: a service keeps what it subscribed to until it ends."""

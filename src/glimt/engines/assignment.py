@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Generic, TypeVar
 
-from glimt.engines.delivery import Block, Delivery, Settled, WaitingQueue
+from glimt.engines.delivery import Block, Delivery, WaitingQueue, WorkerSlot
 from glimt.engines.delivery_book import GIVEN_UP, NO_WORKER, DeliveryBook
 from glimt.engines.event_copies import Held, Primer, make_copies, split
 from glimt.engines.recipients import ANY, MappedEvent, Recipients, Split, shown_streams
 from glimt.engines.redelivery import blame, redeliver
 from glimt.engines.routes import Routes
-from glimt.engines.worker_slot import Credits, WorkerSlot
+from glimt.engines.settled import Settled
+from glimt.engines.worker_credits import Credits
 from glimt.model.errors import UsageError
 from glimt.model.trigger_map_column import GENERIC
 

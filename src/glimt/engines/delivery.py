@@ -1,9 +1,9 @@
-"""One event given to one worker slot, and what became of it."""
+"""One event given to one worker slot, the queue it waits in, and the slot: they know each other."""
 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
@@ -12,8 +12,6 @@ from glimt.model.trigger_map_column import GENERIC
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from glimt.engines.worker_slot import WorkerSlot
 
 E = TypeVar("E")
 
@@ -108,59 +106,6 @@ class Delivery(msgspec.Struct, Generic[E], eq=False):
     blame: int = 0
 
 
-@dataclass(slots=True)
-class Block(Generic[E]):
-    """What is sent to a worker at once.
-
-    Attributes
-    ----------
-    slot : str
-        Name of the worker slot.
-    number : int
-        Of the block; unique in the scan.
-    deliveries : list of Delivery
-        In serial order.
-    """
-
-    slot: str
-    number: int
-    deliveries: list[Delivery[E]]
-
-    @property
-    def serials(self) -> list[int]:
-        """Serials of its deliveries, ascending."""
-        return [delivery.serial for delivery in self.deliveries]
-
-
-@dataclass(slots=True)
-class Settled(Generic[E]):
-    """Events that are finished, each reported once, and serials that will never have a result.
-
-    Attributes
-    ----------
-    reduced : list
-        Every delivery was acknowledged, or those that could be made.
-    failed : list
-        The same, and at least one of them had failed.
-    given_up : list
-        Events whose processing ended two workers; to be counted as failed.
-    dropped : dict of str to list
-        Events no part of which was reduced, by reason: ``"full"``, ``"stopped"``, ``"no_worker"``, ``"discarded"``.
-    void : list of int
-        Serials that the reducer must not wait for, in no order.
-    """
-
-    reduced: list[E] = field(default_factory=list)
-    failed: list[E] = field(default_factory=list)
-    given_up: list[E] = field(default_factory=list)
-    dropped: dict[str, list[E]] = field(default_factory=dict)
-    void: list[int] = field(default_factory=list)
-
-    def drop(self, event: E, reason: str) -> None:
-        """Count ``event`` as dropped for ``reason``."""
-        self.dropped.setdefault(reason, []).append(event)
-
-
 class WaitingQueue(Generic[E]):
     """Deliveries that wait, in serial order.
 
@@ -205,6 +150,79 @@ class WaitingQueue(Generic[E]):
             items.extend(new)
         for delivery in new:
             delivery.waiting_in = self
+
+
+class WorkerSlot(Generic[E]):
+    """A place for a worker process; a process that dies is replaced in its slot.
+
+    Parameters
+    ----------
+    name : str
+        Of the slot.
+    tags : frozenset of str
+        What it takes.
+    """
+
+    __slots__ = ("is_connected", "late", "n_credits", "n_debts", "name", "own", "tags", "unfinished")
+
+    def __init__(self, name: str, tags: frozenset[str]) -> None:
+        self.name = name
+        self.tags = tags
+        self.is_connected = False
+        self.own: WaitingQueue[E] = WaitingQueue(tags)
+        """Deliveries that no other slot may take."""
+        self.late: list[WaitingQueue[E]] = []
+        """Queues from which it may take."""
+        self.unfinished: dict[int, list[Delivery[E]]] = {}
+        """Blocks that its process has and has not finished, oldest first."""
+        self.n_credits = 0
+        self.n_debts = 0
+        """Blocks sent without credit, whose credits are still to come."""
+
+    @property
+    def is_trying(self) -> bool:
+        """Whether its process has a delivery that one died of: nothing else may be with it.
+
+        A process that dies takes its last words along, so of several blocks it is not known which was the last.
+        """
+        return any(deliveries[0].blame for deliveries in self.unfinished.values())
+
+    def next_queue(self) -> WaitingQueue[E] | None:
+        """Return the queue whose first delivery has the lowest serial it may take; ``None`` if nothing waits for it."""
+        best = None
+        lowest = -1
+        for queue in (self.own, *self.late):
+            if queue.items and (first := queue.first()) is not None and (best is None or first.serial < lowest):
+                best, lowest = queue, first.serial
+        return best
+
+    def load(self) -> tuple[bool, int, int]:
+        """Return by what slots are compared when one is chosen for work that cannot wait: the lowest is best."""
+        return (not self.is_connected, len(self.unfinished) + len(self.own.items), -self.n_credits)
+
+
+@dataclass(slots=True)
+class Block(Generic[E]):
+    """What is sent to a worker at once.
+
+    Attributes
+    ----------
+    slot : str
+        Name of the worker slot.
+    number : int
+        Of the block; unique in the scan.
+    deliveries : list of Delivery
+        In serial order.
+    """
+
+    slot: str
+    number: int
+    deliveries: list[Delivery[E]]
+
+    @property
+    def serials(self) -> list[int]:
+        """Serials of its deliveries, ascending."""
+        return [delivery.serial for delivery in self.deliveries]
 
 
 def _serial(delivery: Delivery[E]) -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from glimt.engines.delivery import Copies, Delivery, Settled
+from glimt.engines.delivery import Copies, Delivery
+from glimt.engines.settled import Settled
 
 if TYPE_CHECKING:
     from collections.abc import Callable

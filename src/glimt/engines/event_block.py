@@ -164,6 +164,9 @@ class ResultHead(msgspec.Struct, array_like=True, frozen=True):
         for one that is a part of its own.
     failed : list of int
         Serials of the deliveries whose ``process_event`` raised.
+    small_frames : list of bytes or None
+        One for each delivery: what may carry scalars for the page, as `glimt.pipeline.stream_scalars.small_frames`
+        packs it. Empty if no event has any.
     """
 
     scan: int
@@ -175,6 +178,7 @@ class ResultHead(msgspec.Struct, array_like=True, frozen=True):
     event_numbers: list[int]
     payloads: list[bytes | None]
     failed: list[int]
+    small_frames: list[bytes | None] = []
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
-from glimt.engines.delivery import Copies, Delivery
+from glimt.engines.delivery import Copies, Delivery, WorkerSlot
 from glimt.engines.distinct_slots import distinct_slots
 from glimt.engines.recipients import MappedEvent, Recipients, Split, split_targets
 from glimt.engines.routes import Routes
-from glimt.engines.worker_slot import WorkerSlot
 from glimt.model.trigger_map_column import GENERIC
 
 E = TypeVar("E")

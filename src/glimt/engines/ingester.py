@@ -13,10 +13,10 @@ import zmq
 
 from glimt.engines.admission import Admission
 from glimt.engines.allocator import keep_freed_memory
+from glimt.engines.current_scan import CurrentScan
 from glimt.engines.event_queue import EventQueue
 from glimt.engines.frame_memory import FrameMemory
 from glimt.engines.ingester_role import IngesterRole
-from glimt.engines.intake_state import IntakeState
 from glimt.engines.live_messages import (
     Acknowledged,
     BeginScan,
@@ -30,7 +30,6 @@ from glimt.engines.live_messages import (
     Remark,
     Report,
     ScanEnd,
-    ScanStart,
     SetValues,
     SlotDown,
     StopScan,
@@ -44,11 +43,9 @@ from glimt.engines.parent import ParentWatch
 from glimt.engines.reducer_link import ReducerLink
 from glimt.engines.run_keys import notice_vanished_peers
 from glimt.engines.scan_dispatch import ScanDispatch
+from glimt.engines.source_poll import SourcePoll
 from glimt.engines.stuck_workers import StuckWorkers
 from glimt.engines.worker_links import WorkerLinks
-from glimt.model.errors import UsageError
-from glimt.model.trigger_map import TriggerMap
-from glimt.pipeline.value_history import ValueHistory
 
 if TYPE_CHECKING:
     from glimt.engines.event_block import QueuedEvent
@@ -74,23 +71,17 @@ class Ingester:
         role.prepare()
         keep_freed_memory()
         self._intake = role.open_intake()
-        self._describe = IntakeState(self._intake)
         self._memory = FrameMemory(role.queue_bytes) if role.share_memory else None
         self._queue = EventQueue(role.queue_bytes, self._memory, is_shared=role.share_memory)
         self._admission = Admission(self._intake, self._queue, role.open_spill)
+        self._scan = CurrentScan(self._intake, self._admission, role.data, role.version)
         self._kept: dict[str, list[QueuedEvent]] = {}  # of scans before, as long as a process holds frames of them
         self._dispatch: ScanDispatch | None = None
-        self._last_figures: dict[str, Any] = {}
         self._slots = dict(role.slots)  # without those that have no process any more
         self._next_scan = role.first_scan
-        self._scan_id = ""
-        self._data, self._version = dict(role.data), role.version
-        self._bound: tuple[int, int] = (role.version, 0)
-        self._values = ValueHistory(self._data)
         self._finishing: set[str] | None = None
         self._ending_sent = False
-        self._output_problem = self._problem = self._refused = ""
-        self._n_scans = 0
+        self._output_problem = ""
         self._context: zmq.Context[Any] = zmq.Context(2)
         self._workers_socket = _bind_workers(self._context, role)
         self.address = self._workers_socket.get_string(zmq.LAST_ENDPOINT).rstrip("\0")
@@ -109,7 +100,7 @@ class Ingester:
         self._control.send(hello)
         self._stuck = StuckWorkers(remark=self._remark, end=self._end_worker)
         self._poller = zmq.Poller()
-        self._polled: set[int] = set()
+        self._sources = SourcePoll(self._intake, self._poller)
         self._reported_at = 0.0
         self._quitting = False
 
@@ -126,7 +117,8 @@ class Ingester:
             self._close()
 
     def _turn(self) -> None:
-        self._poll_sources()
+        self._sources.update()
+        self._reducer.register(self._poller)
         found = dict(self._poller.poll(self._patience_ms()))
         now_ns = time.time_ns()
         if self._workers_socket in found:
@@ -135,28 +127,13 @@ class Ingester:
             self._hear_reducer()
         if self._control in found:
             self._hear_control()
-        for index in tuple(self._polled):
-            if self._intake.streams[index].source.socket in found:
-                self._intake.read(index, now_ns)
-        self._intake.tick(now_ns)
+        self._sources.read(found, now_ns)
         self._take_events()
         if self._dispatch is not None:
             self._dispatch.dispatch()
             self._stuck.look(self._dispatch, self._finishing)
         self._look_for_end(now_ns)
         self._report()
-
-    def _poll_sources(self) -> None:
-        """Poll those sources of which something can be taken now."""
-        for index, stream in enumerate(self._intake.streams):
-            if self._intake.may_read(index):
-                if index not in self._polled:
-                    self._polled.add(index)
-                    self._poller.register(stream.source.socket, zmq.POLLIN)
-            elif index in self._polled:
-                self._polled.discard(index)
-                self._poller.unregister(stream.source.socket)
-        self._reducer.register(self._poller)
 
     def _patience_ms(self) -> int:
         if self._intake.n_ready and not self._admission.full_since:
@@ -177,12 +154,9 @@ class Ingester:
 
     def _begin_scan(self, scan_id: str) -> None:
         self._next_scan += 1
-        self._n_scans += 1
-        self._scan_id = scan_id
         self._queue.begin_scan()
         self._stuck.begin_scan()
-        start = ScanStart(self._next_scan, scan_id, self._version, self._data)
-        self._values = ValueHistory(self._data)
+        start = self._scan.begin(self._next_scan, scan_id)
         self._reducer.begin_scan(start)
         self._workers.begin_scan(start)
         self._dispatch = dispatch = ScanDispatch(
@@ -195,10 +169,9 @@ class Ingester:
             use_version=self._workers.use_version,
             void=self._reducer.void,
         )
-        dispatch.use(self._version)
+        dispatch.use(start.version)
         for slot in self._workers:
             dispatch.connect(slot)
-        self._bound = (self._version, 0)
         self._reported_at = 0.0
 
     def _look_for_end(self, now_ns: int) -> None:
@@ -218,13 +191,13 @@ class Ingester:
             self._reducer.end_scan(self._scan_end(dispatch))
 
     def _scan_end(self, dispatch: ScanDispatch, *, give_up: bool = False) -> ScanEnd:
-        account, changes = self._admission.account(), self._values.changes
+        account, changes = self._admission.account(), self._scan.changes
         return ScanEnd(dispatch.scan, dispatch.n_serials, account, give_up, changes)
 
     def _end_scan(self, now_ns: int) -> None:
         """Forget the scan: workers and reducer have finished it."""
+        self._scan.end(self._dispatch, now_ns)
         if self._dispatch is not None:
-            self._last_figures = self._describe.figures(self._dispatch) | {"ended_ns": now_ns}
             for slot, events in self._dispatch.close().items():
                 self._kept.setdefault(slot, []).extend(events)
         self._dispatch, self._finishing, self._ending_sent, self._output_problem = None, None, False, ""
@@ -319,7 +292,8 @@ class Ingester:
     def _obey(self, message: Any) -> None:
         match message:
             case BeginScan():
-                self._begin_mapped(message)
+                if self._scan.open_map(message, self._slots.values(), is_running=self._dispatch is not None):
+                    self._begin_scan(message.scan_id)
             case StopScan():
                 self._stop_scan(message)
             case SetValues():
@@ -346,18 +320,6 @@ class Ingester:
             if self._dispatch is not None:
                 self._dispatch.retire(slot)
 
-    def _begin_mapped(self, message: BeginScan) -> None:
-        self._problem = ""
-        try:
-            trigger_map = TriggerMap.from_json(message.trigger_map, all_wrap=message.all_wrap)
-            if self._dispatch is not None:
-                raise UsageError("a scan is running; stop it first (POST /api/v1/stop)")
-            self._intake.begin(trigger_map, list(self._slots.values()), time.time_ns())
-        except UsageError as error:  # control has checked it: only a race leads here
-            self._problem, self._refused = str(error), message.scan_id
-            return
-        self._begin_scan(message.scan_id)
-
     def _stop_scan(self, message: StopScan) -> None:
         if message.insist:
             self._stuck.insist()
@@ -367,18 +329,14 @@ class Ingester:
 
     def _set_values(self, message: SetValues) -> None:
         """Use new parameter values from the next event on."""
-        self._version, self._data = message.version, message.data
         dispatch = self._dispatch
-        if dispatch is None:
-            self._bound = (message.version, 0)
+        first = self._scan.set_values(message, dispatch)
+        if dispatch is None or first is None:
             return
-        first = dispatch.last_offered + 1
         values = Values(dispatch.scan, message.version, message.data, first)
         self._workers.add_version(values)
         self._reducer.add_version(values)
         dispatch.use(message.version)
-        self._bound = (message.version, first)
-        self._values.change(first, message.data)
 
     # Reports ------------------------------------------------------------------------------------------------
 
@@ -392,27 +350,12 @@ class Ingester:
 
     def state(self) -> dict[str, Any]:
         """Return everything that the control process shows, as plain values."""
-        dispatch = self._dispatch
-        intake = self._intake
-        state: dict[str, Any] = {
-            "address": self.address,
-            "n_scans": self._n_scans,
-            "scan_id": self._scan_id,
-            "is_running": dispatch is not None,
-            "is_finishing": self._finishing is not None,
-            "is_stopping": intake.is_stopped,
-            "is_closed": intake.is_closed,
-            "output_problem": self._output_problem,
-            "problem": self._problem,
-            "refused_scan_id": self._refused,
-            "bound": list(self._bound),
-            "streams": self._describe.streams(self._polled),
-            "cpu_s": time.process_time(),
-        }
-        return (
-            state
-            | self._admission.state()
-            | (self._last_figures if dispatch is None else self._describe.figures(dispatch))
+        return self._scan.state(
+            self._dispatch,
+            self._sources.polled,
+            is_finishing=self._finishing is not None,
+            output_problem=self._output_problem,
+            address=self.address,
         )
 
     def _close(self) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from glimt.model.event import ResultData, time_ns
 from glimt.pipeline.result_codec import transfer
+from glimt.pipeline.stream_scalars import small_frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -71,10 +72,12 @@ def _run(
     # Looked up once: this loop runs half a million times a second.
     parameters, values, content_hash = worker.parameters, worker.parameters.values, worker.parameters.content_hash
     process, reduce, name, clocked = worker.hook, reducer.process, worker.name, worker.needs_times
-    previous_ns, tick, shown = -1, False, 0.0
+    previous_ns, tick, shown, scalars = -1, False, 0.0, reducer.scalars
     for index, event in enumerate(events):
+        if scalars is not None and (small := small_frames(event)) is not None:
+            scalars.keep(event.event_number, small)
         if changes.are_waiting:
-            taken = changes.take()
+            taken = changes.take(event.event_number)
             parameters.update(taken)
             content_hash = parameters.content_hash
             log.info("parameters %s changed from event %d on", ", ".join(sorted(taken)), event.event_number)

@@ -11,6 +11,7 @@ from glimt.engines.event_block import ResultHead, pack_results
 from glimt.engines.live_messages import ScanStart
 from glimt.engines.scan_reduction import ResultLog, ScanReduction
 from glimt.pipeline.failure import Failure
+from glimt.pipeline.kept_scalars import KeptScalars
 from glimt.pipeline.parameter_set import ParameterSet
 from glimt.pipeline.value_history import Changes
 
@@ -141,6 +142,11 @@ class InlineReducer:
         """Highest event number that the reducer of the newest scan took."""
         scan = self._scan
         return None if scan is None or scan.runner is None else scan.runner.newest_event
+
+    @property
+    def scalars(self) -> KeptScalars | None:
+        """Scalars of the streams in the newest scan; ``None`` before the first."""
+        return None if self._scan is None else self._scan.scalars
 
     def state(self) -> dict[str, Any]:
         """Return counters as plain values, as a reducer process tells them."""

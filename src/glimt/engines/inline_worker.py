@@ -13,6 +13,7 @@ from glimt.model.errors import GlimtError, UserCodeError
 from glimt.pipeline.failure import Failure
 from glimt.pipeline.parameter_set import ParameterSet
 from glimt.pipeline.result_codec import encode_result
+from glimt.pipeline.stream_scalars import small_frames
 from glimt.pipeline.worker_runner import WorkerRunner
 
 
@@ -92,7 +93,7 @@ class InlineWorker:
         head = unpack_head(parts[1])
         if head.version != self._version:
             self._use(head.version)
-        payloads, failed = self._call(head, parts)
+        payloads, failed, small = self._call(head, parts)
         took = time.perf_counter() - began
         n_events = len(head.serials)
         self._n_events += n_events
@@ -111,16 +112,19 @@ class InlineWorker:
             head.event_numbers,
             payloads,
             failed,
+            small if any(small) else [],
         )
 
-    def _call(self, head: BlockHead, parts: Sequence[Any]) -> tuple[list[bytes | None], list[int]]:
+    def _call(self, head: BlockHead, parts: Sequence[Any]) -> tuple[list[bytes | None], list[int], list[bytes | None]]:
         runner = self._runner
         if runner is None:
-            return [None] * len(head.serials), list(head.serials)
+            return [None] * len(head.serials), list(head.serials), []
         payloads: list[bytes | None] = []
         failed: list[int] = []
+        small: list[bytes | None] = []
         hook, values, clocked, tick = runner.hook, self._parameters.values, runner.needs_times, False
         for index, event in enumerate(unpack_events(head, parts[2], parts[3:], self._streams, _no_memory)):
+            small.append(small_frames(event))
             try:
                 if clocked:
                     number = head.event_numbers[index]
@@ -131,7 +135,7 @@ class InlineWorker:
                 payloads.append(None)
                 failed.append(head.serials[index])
                 self._fail(runner.failure(error, event.event_number))
-        return payloads, failed
+        return payloads, failed, small
 
     def finish(self) -> None:
         """Run the user's ``finish``."""

@@ -20,22 +20,22 @@ from typing import TYPE_CHECKING, Any
 import zmq
 
 from glimt.engines.admission import Admission
+from glimt.engines.current_scan import CurrentScan
 from glimt.engines.event_queue import EventQueue
 from glimt.engines.inline_reducer import InlineReducer
 from glimt.engines.inline_worker import InlineWorker
-from glimt.engines.intake_state import IntakeState
-from glimt.engines.live_messages import BeginScan, ScanStart, SetValues, StopScan
+from glimt.engines.live_messages import BeginScan, SetValues, StopScan
 from glimt.engines.scan_dispatch import ScanDispatch
-from glimt.model.errors import UsageError
-from glimt.model.trigger_map import TriggerMap
+from glimt.engines.source_poll import SourcePoll
 from glimt.pipeline.parameter_set import ParameterSet
 from glimt.pipeline.user_class import import_class
-from glimt.pipeline.value_history import Changes, ValueHistory
 
 if TYPE_CHECKING:
     from glimt.engines.intake import Intake
     from glimt.engines.scan_reduction import ResultLog
     from glimt.pipeline.failure import Failure
+    from glimt.pipeline.kept_scalars import KeptScalars
+    from glimt.pipeline.value_history import Changes
 
 REPORT_S = 0.1
 REDUCER = "reducer"
@@ -113,7 +113,6 @@ class InlineEngine:
         self._tell = report
         self._tell_failure = fail
         worker, reducer = import_class(role.worker_class), import_class(role.reducer_class)
-        self._data, self._version = dict(role.data), 0
         self._reducer = InlineReducer(
             reducer,
             parameters=ParameterSet(role.describe(), role.data),
@@ -123,7 +122,6 @@ class InlineEngine:
             remark=remark,
         )
         self._intake = role.open_intake()
-        self._describe = IntakeState(self._intake)
         self._is_closed = False
         streams = [(stream.live.name, stream.live.typ) for stream in self._intake.streams]
         self._workers = {
@@ -139,13 +137,10 @@ class InlineEngine:
         }
         self._queue = EventQueue(role.queue_bytes, None)
         self._admission = Admission(self._intake, self._queue, role.open_spill)
+        self._scan = CurrentScan(self._intake, self._admission, role.data)
         self._blocks: deque[tuple[str, list[Any]]] = deque()
         self._dispatch: ScanDispatch | None = None
-        self._last_figures: dict[str, Any] = {}
         self._n_scans = 0
-        self._scan_id = self._problem = self._refused = ""
-        self._bound = (0, 0)
-        self._values = ValueHistory(role.data)
         self._has_finished = self._gives_up = False
         self._reported_at = 0.0
         self._orders: deque[Any] = deque()
@@ -153,7 +148,7 @@ class InlineEngine:
         self._read_wake, self._write_wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._poller = zmq.Poller()
         self._poller.register(self._read_wake, zmq.POLLIN)
-        self._polled: set[int] = set()
+        self._sources = SourcePoll(self._intake, self._poller)
 
     def _take_failure(self, role: str, failure: Failure) -> None:
         """Pass a failure on, unless it is the debugger's: then the run is over, and not one event."""
@@ -182,6 +177,11 @@ class InlineEngine:
         """Highest event number that the reducer of the newest scan took."""
         return self._reducer.newest_event
 
+    @property
+    def scalars(self) -> KeptScalars | None:
+        """Scalars of the streams in the newest scan; ``None`` before the first."""
+        return self._reducer.scalars
+
     def turn(self, longest_s: float = 1.0) -> None:
         """Take what has come, process at most one block of events a slot, tell the state.
 
@@ -190,35 +190,20 @@ class InlineEngine:
         longest_s : float
             How long to wait if there is nothing to do; user code may take longer.
         """
-        self._poll_sources()
+        self._sources.update()
         found = dict(self._poller.poll(min(self._patience_ms(), max(0, int(longest_s * 1000)))))
         now_ns = time.time_ns()
         if self._read_wake in found:
             os.read(self._read_wake, 4096)
         while self._orders:
             self._obey(self._orders.popleft())
-        for index in tuple(self._polled):
-            if self._intake.streams[index].source.socket in found:
-                self._intake.read(index, now_ns)
-        self._intake.tick(now_ns)
+        self._sources.read(found, now_ns)
         self._take_events()
         if self._dispatch is not None:
             self._dispatch.dispatch()
             self._work(self._dispatch)
         self._look_for_end()
         self._report()
-
-    def _poll_sources(self) -> None:
-        """Poll those sources of which something can be taken now."""
-        for index, stream in enumerate(self._intake.streams):
-            if self._intake.may_read(index) == (index in self._polled):
-                continue
-            if index in self._polled:
-                self._polled.discard(index)
-                self._poller.unregister(stream.source.socket)
-            else:
-                self._polled.add(index)
-                self._poller.register(stream.source.socket, zmq.POLLIN)
 
     def _patience_ms(self) -> int:
         dispatch = self._dispatch
@@ -251,10 +236,8 @@ class InlineEngine:
 
     def _begin_scan(self, scan_id: str) -> None:
         self._n_scans += 1
-        self._scan_id = scan_id
         self._queue.begin_scan()
-        start = ScanStart(self._n_scans, scan_id, self._version, dict(self._data))
-        self._values = ValueHistory(self._data)
+        start = self._scan.begin(self._n_scans, scan_id)
         self._dispatch = dispatch = ScanDispatch(
             start.scan,
             scan_id,
@@ -265,13 +248,12 @@ class InlineEngine:
             use_version=lambda slot, version: None,  # a block says its version, and the slot has them all
             void=self._reducer.void,
         )
-        dispatch.use(self._version)
+        dispatch.use(start.version)
         self._reducer.start_scan(start, self._acknowledge)
         for slot, worker in self._workers.items():
             worker.start_scan(start)
             dispatch.connect(slot)
             dispatch.credit(slot, worker.block_events, _BLOCK_BYTES, -1)
-        self._bound = (self._version, 0)
         self._reported_at = 0.0
 
     def _acknowledge(self, block: int, failed: list[int]) -> None:
@@ -290,15 +272,15 @@ class InlineEngine:
             for worker in self._workers.values():
                 worker.finish()
         problem = self._reducer.output_problem
-        if self._reducer.end(self._admission.account(), self._values.changes, give_up=self._gives_up):
+        if self._reducer.end(self._admission.account(), self._scan.changes, give_up=self._gives_up):
             self._end_scan()
         elif self._reducer.output_problem != problem:
             self._reported_at = 0.0
 
     def _end_scan(self) -> None:
         now_ns = time.time_ns()
+        self._scan.end(self._dispatch, now_ns)
         if self._dispatch is not None:
-            self._last_figures = self._describe.figures(self._dispatch) | {"ended_ns": now_ns}
             self._dispatch.close()
         self._dispatch, self._has_finished, self._gives_up = None, False, False
         self._admission.end_scan(now_ns)
@@ -309,7 +291,8 @@ class InlineEngine:
     def _obey(self, message: BeginScan | StopScan | SetValues) -> None:
         match message:
             case BeginScan():
-                self._begin_mapped(message)
+                if self._scan.open_map(message, self._role.slots.values(), is_running=self._dispatch is not None):
+                    self._begin_scan(message.scan_id)
             case StopScan():
                 self._gives_up = bool(self._reducer.output_problem)
                 self._intake.stop(time.time_ns(), last=message.last)
@@ -317,31 +300,16 @@ class InlineEngine:
                 self._set_values(message)
         self._reported_at = 0.0
 
-    def _begin_mapped(self, message: BeginScan) -> None:
-        self._problem = ""
-        try:
-            trigger_map = TriggerMap.from_json(message.trigger_map, all_wrap=message.all_wrap)
-            if self._dispatch is not None:
-                raise UsageError("a scan is running; stop it first (POST /api/v1/stop)")
-            self._intake.begin(trigger_map, list(self._role.slots.values()), time.time_ns())
-        except UsageError as error:  # control has checked it: only a race leads here
-            self._problem, self._refused = str(error), message.scan_id
-            return
-        self._begin_scan(message.scan_id)
-
     def _set_values(self, message: SetValues) -> None:
         """Use new parameter values from the next event on."""
-        self._version, self._data = message.version, message.data
         dispatch = self._dispatch
+        self._scan.set_values(message, dispatch)
         if dispatch is None:
-            self._bound = (message.version, 0)
             return
         self._reducer.add_version(message.version, message.data)
         for worker in self._workers.values():
             worker.add_version(message.version, message.data)
         dispatch.use(message.version)
-        self._bound = (message.version, dispatch.last_offered + 1)
-        self._values.change(self._bound[1], message.data)
 
     # Reports ------------------------------------------------------------------------------------------------
 
@@ -353,26 +321,11 @@ class InlineEngine:
 
     def state(self) -> dict[str, Any]:
         """Return what the control process shows of the ingester, as plain values."""
-        dispatch, intake = self._dispatch, self._intake
-        state: dict[str, Any] = {
-            "address": "",
-            "n_scans": self._n_scans,
-            "scan_id": self._scan_id,
-            "is_running": dispatch is not None,
-            "is_finishing": self._has_finished,
-            "is_stopping": intake.is_stopped,
-            "is_closed": intake.is_closed,
-            "output_problem": self._reducer.output_problem,
-            "problem": self._problem,
-            "refused_scan_id": self._refused,
-            "bound": list(self._bound),
-            "streams": self._describe.streams(self._polled),
-            "cpu_s": time.process_time(),
-        }
-        return (
-            state
-            | self._admission.state()
-            | (self._last_figures if dispatch is None else self._describe.figures(dispatch))
+        return self._scan.state(
+            self._dispatch,
+            self._sources.polled,
+            is_finishing=self._has_finished,
+            output_problem=self._reducer.output_problem,
         )
 
     def role_states(self) -> dict[str, dict[str, Any]]:

@@ -33,6 +33,7 @@ from glimt.engines.live_messages import (
 from glimt.engines.parent import ParentWatch
 from glimt.engines.run_keys import NO_KEYS, RunKeys, notice_vanished_peers
 from glimt.engines.scan_reduction import ResultLog, ScanReduction
+from glimt.pipeline.kept_scalars import KeptScalars
 from glimt.pipeline.parameter_set import ParameterSet
 from glimt.pipeline.user_class import import_class
 from glimt.pipeline.value_history import Changes
@@ -132,6 +133,11 @@ class LiveReducer:
         """Highest event number that the reducer of the newest scan took."""
         scan = self._scan
         return None if scan is None or scan.runner is None else scan.runner.newest_event
+
+    @property
+    def scalars(self) -> KeptScalars | None:
+        """Scalars of the streams in the newest scan; ``None`` before the first."""
+        return None if self._scan is None else self._scan.scalars
 
     def run(self) -> None:
         """Reduce until told to quit, or until the process that started this one is gone."""

@@ -44,6 +44,7 @@ from glimt.model.errors import GlimtError, UserCodeError
 from glimt.pipeline.failure import Failure
 from glimt.pipeline.parameter_set import ParameterSet
 from glimt.pipeline.result_codec import encode_result
+from glimt.pipeline.stream_scalars import small_frames
 from glimt.pipeline.user_class import import_class
 from glimt.pipeline.worker_runner import WorkerRunner
 
@@ -289,6 +290,7 @@ class LiveWorker:
     def _process(self, head: BlockHead, body: bytes, extra: Sequence[zmq.Frame]) -> ResultHead:
         payloads: list[bytes | None] = []
         failed: list[int] = []
+        small: list[bytes | None] = []
         runner = self._runner
         if runner is None:
             failed = list(head.serials)
@@ -298,6 +300,7 @@ class LiveWorker:
             hook, values, clocked, tick = runner.hook, runner.parameters.values, runner.needs_times, False
             index = 0
             for event in unpack_events(head, body, extra, self._streams, self._lend):
+                small.append(small_frames(event))
                 try:
                     if clocked:
                         number = head.event_numbers[index]
@@ -324,6 +327,7 @@ class LiveWorker:
             head.event_numbers,
             payloads,
             failed,
+            small if any(small) else [],
         )
 
     def _lend(self, place: int, size: int) -> Any:

@@ -137,7 +137,7 @@ class LocalRun:
             block = next(blocks, None)
             if block is None:
                 return
-            changes = self._changes.take() if self._changes.are_waiting else {}
+            changes = self._changes.take(block.first_event) if self._changes.are_waiting else {}
             if changes:
                 names = ", ".join(sorted(changes))
                 log.info("parameters %s changed from event %d on", names, block.first_event)
@@ -189,6 +189,9 @@ class LocalRun:
             self._report.add_failure(failure)
         if done.error:
             self._report.add_error(done.error)
+        if self._reducer.scalars is not None:
+            for number, small in done.small_frames:
+                self._reducer.scalars.keep(number, small)
         try:
             payloads = decode_result(done.payloads) if done.event_numbers else []
         except ResultError as error:

@@ -18,6 +18,7 @@ from glimt.pipeline.block import Block
 from glimt.pipeline.failure import Failure, describe_exception
 from glimt.pipeline.parameter_set import ParameterSet
 from glimt.pipeline.result_codec import encode_result, transfer
+from glimt.pipeline.stream_scalars import small_frames
 from glimt.pipeline.user_class import import_class
 from glimt.pipeline.worker_runner import WorkerRunner
 
@@ -38,6 +39,8 @@ class WorkerSpec:
         Parameter values in wire form.
     read : callable
         Returns the events of a block.
+    has_page : bool
+        Somebody looks at scalars of the streams.
     """
 
     prepare: Callable[[], None]
@@ -45,6 +48,7 @@ class WorkerSpec:
     describe: Callable[[], list[Any]]
     data: dict[str, bytes]
     read: Callable[[Block], Iterator[EventData]]
+    has_page: bool = False
 
 
 def run_worker(spec: WorkerSpec, name: str, address: str) -> None:
@@ -79,7 +83,7 @@ def _serve(spec: WorkerSpec, name: str, socket: zmq.Socket[bytes]) -> None:
             return
         message = decoder.decode(content)
         if isinstance(message, Work):
-            socket.send(encode(_process(worker, message.block, spec.read)), copy=False)
+            socket.send(encode(_process(worker, message.block, spec)), copy=False)
         elif isinstance(message, Change):
             parameters.update(message.values)
         elif isinstance(message, Finish):
@@ -100,14 +104,17 @@ def _receive(socket: zmq.Socket[bytes]) -> bytes | None:
     return socket.recv() if socket in events and not orphaned else None
 
 
-def _process(worker: WorkerRunner, block: Block, read: Callable[[Block], Iterator[EventData]]) -> Done:
+def _process(worker: WorkerRunner, block: Block, spec: WorkerSpec) -> Done:
     numbers: list[int] = []
     payloads: list[Any] = []
     failures: list[Failure] = []
+    kept: list[tuple[int, bytes]] = []
     process, values, clocked = worker.hook, worker.parameters.values, worker.needs_times
     previous_ns, tick, problem = block.previous_ns, False, ""
     try:
-        for index, event in enumerate(read(block), start=block.first_index):
+        for index, event in enumerate(spec.read(block), start=block.first_index):
+            if spec.has_page and (small := small_frames(event)) is not None:
+                kept.append((event.event_number, small))
             try:
                 if clocked:
                     when_ns = time_ns(getattr(event, "created_at", None))
@@ -129,4 +136,4 @@ def _process(worker: WorkerRunner, block: Block, read: Callable[[Block], Iterato
         problem = (
             f"{worker.name} cannot read events {block.first_event} to {block.last_event}: {describe_exception(error)}"
         )
-    return Done(block.number, worker.parameters.content_hash, numbers, encode_result(payloads), failures, problem)
+    return Done(block.number, worker.parameters.content_hash, numbers, encode_result(payloads), failures, problem, kept)

@@ -52,6 +52,8 @@ class Done(msgspec.Struct, tag="done", frozen=True):
         Calls that raised.
     error : str
         Why some of its events could not be read; empty if all were.
+    small_frames : list of (int, bytes)
+        Event number and what may carry scalars, packed, if somebody looks.
     """
 
     number: int
@@ -60,6 +62,7 @@ class Done(msgspec.Struct, tag="done", frozen=True):
     payloads: bytes = b""
     failures: list[Failure] = []
     error: str = ""
+    small_frames: list[tuple[int, bytes]] = []
 
 
 class Finished(msgspec.Struct, tag="finished", frozen=True):

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TypeVar
 
-from glimt.engines.delivery import Delivery
+from glimt.engines.delivery import Delivery, WorkerSlot
 from glimt.engines.delivery_book import GIVEN_UP, NO_WORKER, DeliveryBook
 from glimt.engines.routes import Routes
-from glimt.engines.worker_slot import WorkerSlot
 
 E = TypeVar("E")
 

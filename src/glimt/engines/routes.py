@@ -6,8 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Generic, TypeVar
 
 from glimt.engines.bound_keys import BoundKeys
-from glimt.engines.delivery import Delivery, WaitingQueue
-from glimt.engines.worker_slot import WorkerSlot
+from glimt.engines.delivery import Delivery, WaitingQueue, WorkerSlot
 from glimt.model.errors import UsageError
 
 E = TypeVar("E")

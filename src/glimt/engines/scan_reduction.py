@@ -12,6 +12,7 @@ from glimt.model.event import ResultData
 from glimt.pipeline.checkpoint import CheckpointHooks, checkpoint_hooks
 from glimt.pipeline.checkpoint_policy import CheckpointPolicy
 from glimt.pipeline.failure import Failure
+from glimt.pipeline.kept_scalars import KeptScalars
 from glimt.pipeline.parameter_set import ParameterSet
 from glimt.pipeline.reducer_runner import ReducerRunner
 from glimt.pipeline.result_codec import decode_result
@@ -91,6 +92,8 @@ class ScanReduction:
         Calls of ``process_result``; calls of user code that raised.
     recovered : int
         Results that a process before this one had already reduced.
+    scalars : KeptScalars
+        Of the streams, for the page.
     """
 
     def __init__(
@@ -121,6 +124,7 @@ class ScanReduction:
         self._restored = 0
         self._unanswered: list[_Block] = []
         self._hooks: CheckpointHooks | None = None
+        self.scalars = KeptScalars()
         self.runner: ReducerRunner | None = None
         self._use_version(start.version)
         try:
@@ -221,6 +225,8 @@ class ScanReduction:
             if head.version != self._version and not self._use_version(head.version):
                 return  # the ingester's word about these parameters is still on its way
             ready.popleft()
+            if head.small_frames and (small := head.small_frames[index]) is not None:
+                self.scalars.keep(head.event_numbers[index], small)
             payload = head.payloads[index]
             if payload is not None:
                 failure = self._process(head, index, payload)

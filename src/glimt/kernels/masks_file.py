@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -46,12 +47,26 @@ def read_mask(path: str | Path, *, shape: tuple[int, int] | None = None, valid: 
     return ~mask if valid else mask
 
 
-def _check(shape: tuple[int, ...], dtype: np.dtype[Any], name: str) -> None:
+def read_hdf5_array(path: str | Path, dataset: str) -> npt.NDArray[Any]:
+    """Return a dataset of numbers of any number of dimensions, such as the mask of a detector with modules.
+
+    Raises
+    ------
+    UsageError
+        There is no such file or dataset, it cannot be read, is empty, too large, or not made of numbers.
+    """
+    if not os.path.isfile(path):  # neither a device nor a pipe, which would block
+        raise UsageError(f"{path}: there is no such file")
+    return _read_hdf5(str(path), dataset, any_shape=True)
+
+
+def _check(shape: tuple[int, ...], dtype: np.dtype[Any], name: str, *, any_shape: bool = False) -> None:
     n_pixels = 1
     for n in shape:
         n_pixels *= int(n)
-    if len(shape) != 2 or not 0 < n_pixels <= MAX_PIXELS:
-        raise UsageError(f"{name}: the mask has shape {shape}; (slow, fast) with 1 to {MAX_PIXELS} pixels is needed")
+    if not (any_shape or len(shape) == 2) or not 0 < n_pixels <= MAX_PIXELS:
+        wanted = "an array" if any_shape else "(slow, fast)"
+        raise UsageError(f"{name}: the mask has shape {shape}; {wanted} with 1 to {MAX_PIXELS} pixels is needed")
     if dtype.kind not in "biuf":
         raise UsageError(f"{name}: the mask has type {str(dtype)[:40]}; numbers are needed")
 
@@ -65,7 +80,7 @@ def _read_npy(name: str) -> npt.NDArray[Any]:
     return np.asarray(array)
 
 
-def _read_hdf5(name: str, dataset: str) -> npt.NDArray[Any]:
+def _read_hdf5(name: str, dataset: str, *, any_shape: bool = False) -> npt.NDArray[Any]:
     import h5py
     import hdf5plugin  # noqa: F401  its import makes the compression filters of detectors known
 
@@ -74,7 +89,7 @@ def _read_hdf5(name: str, dataset: str) -> npt.NDArray[Any]:
             found = file.get(dataset)
             if not isinstance(found, h5py.Dataset):
                 raise UsageError(f"{name}: there is no dataset {dataset[:100]!r}")
-            _check(found.shape or (), found.dtype, f"{name}:{dataset[:100]}")
+            _check(found.shape or (), found.dtype, f"{name}:{dataset[:100]}", any_shape=any_shape)
             return np.asarray(found[()])
     except (OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
         if isinstance(error, UsageError):

@@ -25,18 +25,23 @@ class PeakTable:
         (n_peaks,) of `PEAK_TYPE`, the caller's own.
     n_found : int
         How many there would have been without a limit.
+    panel_number : ndarray or None
+        (n_peaks,) int32 panel that each is on; ``None`` from searches that are not told the panels of the detector.
     """
 
     peaks: npt.NDArray[Any]
     n_found: int
+    panel_number: npt.NDArray[np.int32] | None = None
 
     def __len__(self) -> int:
         return int(self.peaks.size)
 
     @classmethod
-    def of(cls, rows: npt.NDArray[np.float64], n_found: int) -> PeakTable:
+    def of(
+        cls, rows: npt.NDArray[np.float64], n_found: int, *, panel_number: npt.NDArray[np.int32] | None = None
+    ) -> PeakTable:
         """Return the table of (n, 6) rows of fs, ss, intensity, maximum, signal to noise, pixels."""
         peaks = np.empty(len(rows), PEAK_TYPE)
         for column, name in enumerate(PEAK_TYPE.names or ()):
             peaks[name] = rows[:, column]
-        return cls(peaks, n_found)
+        return cls(peaks, n_found, panel_number)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from glimt.model.event import ResultData
+    from glimt.pipeline.kept_scalars import KeptScalars
     from glimt.pipeline.parameter_set import ParameterSet
 
 _DEFAULT_DELAY_S = 1.0
@@ -49,6 +50,8 @@ class ReducerRunner:
         Highest event number among them.
     reducer : object
         The user's.
+    scalars : KeptScalars or None
+        Of the streams, for a page; kept only where somebody has set this.
 
     Raises
     ------
@@ -68,6 +71,7 @@ class ReducerRunner:
         self.parameters = parameters
         self.n_results = 0
         self.newest_event: int | None = None
+        self.scalars: KeptScalars | None = None
         self._on_failure = on_failure
         self._context: dict[str, Any] = {} if context is None else context
         self._what = getattr(cls, "__qualname__", str(cls))

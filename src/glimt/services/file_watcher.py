@@ -28,6 +28,7 @@ from glimt.services.file_watcher_presence import FilePresence, ImagePresence, Pr
 from glimt.services.file_watcher_request import read_request
 from glimt.services.file_watcher_round import WatchRound
 from glimt.services.file_watcher_status import WatchStatus, read_status
+from glimt.services.recipe_log import about_recipe
 from glimt.services.recipe_step import RecipeStep
 from glimt.services.service import Service, ServiceSetup
 from glimt.services.service_configuration import read_configuration
@@ -106,18 +107,21 @@ class FileWatcherService(Service):
         rounds = [self._read(step) for step in steps]
         for each in rounds:
             self._due.pop(each.key, None)
-            each.look()
+            with about_recipe(each.recipe_id):
+                each.look()
         now = self._clock()
         waited_s = 0.0
         is_quiet = not any(each.has_news(now) for each in rounds)
         if is_quiet:
             waited_s = self._wait(rounds, now)
             for each in rounds:
-                self._follow_clock(each.status)
+                with about_recipe(each.recipe_id):
+                    self._follow_clock(each.status)
             now = self._clock()
         for each in rounds:
             delay_s = 0.0 if is_quiet and each.has_notice else max(0.0, each.next_look_s(now) - waited_s)
-            each.answer(now, delay_s)
+            with about_recipe(each.recipe_id):
+                each.answer(now, delay_s)
             if delay_s and not each.is_over:
                 self._due[each.key] = time.monotonic() + delay_s
             if each.is_over and each.items.hdf5 is not None:
@@ -125,6 +129,10 @@ class FileWatcherService(Service):
                     self._close_master(key)
 
     def _read(self, step: RecipeStep) -> WatchRound:
+        with about_recipe(step.recipe_id):
+            return self._round_of(step)
+
+    def _round_of(self, step: RecipeStep) -> WatchRound:
         request = read_request(step.parameters)
         items = read_items(step.parameters, self._confine)
         status = read_status(step.payload, items.word, self._clock())
@@ -162,7 +170,8 @@ class FileWatcherService(Service):
                 break
             for each in noticed:
                 if any(self._new_files.generation(folder) != n for folder, n in each.generations.items()):
-                    each.look()
+                    with about_recipe(each.recipe_id):
+                        each.look()
             if any(each.has_news(now) for each in noticed):
                 break
             time.sleep(_SETTLING_S)

@@ -64,6 +64,11 @@ class WatchRound:
         return f"{self._step.recipe_id}/{pointer}/{self.items.name}"
 
     @property
+    def recipe_id(self) -> str:
+        """The run that the watch belongs to."""
+        return self._step.recipe_id
+
+    @property
     def has_notice(self) -> bool:
         """Whether the system says when something happens, so that it is worth while to wait for that."""
         return self._request.burst_wait_s is None and bool(self.generations) and None not in self.generations.values()

@@ -35,15 +35,18 @@ class FileImage:
     Attributes
     ----------
     pixels : ndarray
-        (slow, fast); good until the next image is read.
+        (slow, fast) or (module, slow, fast); good until the next image is read.
     metadata : ImageMetadata
     mask : ndarray or None
-        (slow, fast) bool, True = excluded, as the file says, or in CBF files the pixels by their value.
+        Bool of the same shape, True = excluded, as the file says, or in CBF files the pixels by their value.
+    path : str
+        The file.
     """
 
     pixels: npt.NDArray[Any]
     metadata: ImageMetadata
     mask: Mask | None
+    path: str
 
 
 @dataclass(slots=True)
@@ -116,7 +119,7 @@ class ImageFiles:
         """
         if not self.holds_many(path):
             with open_images(path, self._confine) as series:
-                return FileImage(series.read(0), series.metadata, series.mask)
+                return FileImage(series.read(0), series.metadata, series.mask, str(path))
         was_open = path in self._held
         try:
             return self._read(self._open(path).series, number)
@@ -138,7 +141,7 @@ class ImageFiles:
         if self._buffer.shape != known.shape or self._buffer.dtype != known.dtype:
             self._buffer = np.empty(known.shape, known.dtype)
         pixels = series.read(number, self._buffer, narrow=True)
-        return FileImage(pixels, known, series.mask)
+        return FileImage(pixels, known, series.mask, series.path)
 
     def _open(self, path: Path) -> _Held:
         try:

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import msgspec
 
+from glimt.codecs.crystfel_geometry import read_geometry
 from glimt.kernels.masks_file import read_mask
 from glimt.model.errors import DecodeError, RejectedMessageError, UsageError
 from glimt.model.poni_text import read_poni
-from glimt.services.confined_path import confined_path
+from glimt.services.confined_path import confine_to, confined_path
 from glimt.services.image_files import ImageFiles, unreadable
 from glimt.services.image_request import AnalysisParameters, ImageRequest, image_request
 from glimt.services.kept_analyzers import KeptAnalyzers
@@ -35,19 +36,23 @@ class PerImageAnalysisConfiguration(msgspec.Struct, frozen=True, forbid_unknown_
         Of a message about many images so many are analyzed, then their results go out and the rest waits its turn.
     retry_s : float
         First wait for an image that cannot be read yet.
-    poni, mask : str
-        Geometry to use instead of what files say, and pixels to leave out besides; files, as `glimt analyse` takes.
+    poni, geometry, mask : str
+        Geometry to use instead of what files say, one of the two, and pixels to leave out besides; files, as
+        `glimt analyse` takes. Masks that the geometry file names lie in the roots or in its own folder.
     """
 
     open_files: int = 16
     images_per_turn: int = 50
     retry_s: float = 0.5
     poni: str = ""
+    geometry: str = ""
     mask: str = ""
 
     def __post_init__(self) -> None:
         if not (1 <= self.open_files <= 1000 and 1 <= self.images_per_turn <= 10_000 and 0 < self.retry_s <= 600):
             raise ValueError("open_files is 1 to 1000, images_per_turn 1 to 10000, retry_s above 0 and up to 600")
+        if self.poni and self.geometry:
+            raise ValueError("poni and geometry both say where pixels are; leave one of them empty")
 
 
 class PerImageAnalysisService(Service):
@@ -65,8 +70,13 @@ class PerImageAnalysisService(Service):
         super().__init__(setup)
         self._configuration = read_configuration(setup, self.name, PerImageAnalysisConfiguration)
         self._files = ImageFiles(self._configuration.open_files, roots=setup.roots)
-        poni, mask = self._configuration.poni, self._configuration.mask
-        self._analyzers = KeptAnalyzers(poni=read_poni(poni) if poni else None, mask=read_mask(mask) if mask else None)
+        poni, geometry, mask = (getattr(self._configuration, name) for name in ("poni", "geometry", "mask"))
+        self._analyzers = KeptAnalyzers(
+            poni=read_poni(poni) if poni else None,
+            geometry=read_geometry(geometry) if geometry else None,
+            mask=read_mask(mask) if mask else None,
+            confine=confine_to([*setup.roots, Path(geometry).resolve().parent] if geometry else setup.roots),
+        )
         self._told_reflections = False
         warm_kernels(AnalysisParameters().spots())
 

@@ -16,6 +16,8 @@ from glimt.services.service_outputs import CONTRACTS, QueueContract
 
 _LABELS = frozenset({"service", "comment", "description"})
 _ROUTING = ("queue", "topic", "exchange")
+_ENTRIES = (*_ROUTING, "parameters", "output", "error", "transport-delay", "gridinfo", *sorted(_LABELS))
+_NEAR = 0.75
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +78,10 @@ def find_recipe_problems(
     for number, node in recipe.nodes.items():
         contract = contracts.get(str(node.get("queue")))
         found = [*_routing_problems(node, known_queues, is_final=parameters is not None), *_delay_problems(node)]
+        found += _unread_entries(node, contract)
         if contract is not None:
             found += [*_output_problems(node, contract), *_parameter_problems(node, contract)]
+            found += _unread_parameters(node, contract, contracts)
         problems += [RecipeProblem(number, what, is_error) for what, is_error in found]
     return sorted(problems, key=lambda problem: (problem.step is not None, problem.step or 0))
 
@@ -151,6 +155,41 @@ def _parameter_problems(node: Mapping[str, Any], contract: QueueContract) -> Ite
     for entry in contract.required_entries:
         if node.get(entry) is None:
             yield f"the entry {entry!r} is missing, which {node['queue']} needs", True
+
+
+def _unread_entries(node: Mapping[str, Any], contract: QueueContract | None) -> Iterator[tuple[str, bool]]:
+    """Yield keys of a step that nobody reads; of other people's services only those that look misspelt."""
+    for name in node:
+        if name in _ENTRIES:
+            continue
+        near = difflib.get_close_matches(name.lower().replace("_", "-"), _ENTRIES, n=1, cutoff=_NEAR)
+        if near:
+            yield f"nobody reads the key {name!r:.60}; did you mean {near[0]!r}?", False
+        elif contract is not None:
+            hint = "; put it among 'parameters'" if name in _all_parameters(contract) else ""
+            yield f"{node['queue']} does not read the key {name!r:.60} of a step{hint}", False
+
+
+def _unread_parameters(
+    node: Mapping[str, Any], contract: QueueContract, contracts: Mapping[str, QueueContract]
+) -> Iterator[tuple[str, bool]]:
+    """Yield parameters that the service of the queue does not read; Zocalo says nothing of them."""
+    parameters = node.get("parameters")
+    if contract.parameters is None or not isinstance(parameters, Mapping):
+        return
+    for name in parameters:
+        if name in contract.parameters or "{" in name:
+            continue
+        near = difflib.get_close_matches(name, contract.parameters, n=1, cutoff=_NEAR)
+        others = [queue for queue, other in contracts.items() if name in _all_parameters(other)]
+        hint = f"; did you mean {near[0]!r}?" if near else f"; {others[0]} does" if others else ""
+        yield f"{node['queue']} does not read the parameter {name!r:.60}{hint}", False
+
+
+def _all_parameters(contract: QueueContract) -> frozenset[str]:
+    return (contract.parameters or frozenset()) | {
+        name for names in contract.required_parameters for name in names.split("|")
+    }
 
 
 def _missing_names(recipe: Recipe, parameters: Mapping[str, Any]) -> Iterator[RecipeProblem]:

@@ -25,6 +25,8 @@ class QueueContract:
         Entries of the step itself, beside ``parameters``.
     needs_output : bool
         The step is of no use if nothing is wired to it.
+    parameters : frozenset of str or None
+        All parameters of the step that are read; ``None`` where any name may be.
     """
 
     outputs: tuple[str, ...] = ()
@@ -33,6 +35,7 @@ class QueueContract:
     required_with: Mapping[str, tuple[str, ...]] | None = None
     required_entries: tuple[str, ...] = ()
     needs_output: bool = False
+    parameters: frozenset[str] | None = None
 
     def sends_to(self, output: str) -> bool:
         """Say whether it ever sends to an output of that name."""
@@ -42,6 +45,21 @@ class QueueContract:
 def _matches(output: str, pattern: str) -> bool:
     return re.fullmatch(re.escape(pattern).replace(r"\#", "[0-9]{1,12}"), output, re.ASCII) is not None
 
+
+_WATCHED = frozenset(
+    {"pattern", "pattern-start", "pattern-end", "list", "hdf5", "burst-limit", "burst-wait", "timeout", "timeout-first",
+     "log-timeout-as-info", "expected-per-image-delay", "settle", "out-of-order", "hdf5-dataset"}
+)  # fmt: skip
+_ANALYSIS = frozenset(
+    {"d_min", "d_max", "threshold_algorithm", "disable_parallax_correction", "scan_range", "filter_ice",
+     "ice_rings_width", "filename", "number_of_frames", "start_frame_index"}
+)  # fmt: skip
+# What Zocalo's recipes hand on beside them is for people, or for later steps.
+_CENTERING = frozenset(
+    {"dcid", "dcgid", "experiment_type", "dcg_dcids", "output", "log", "results_symlink", "latency_log_warning",
+     "latency_log_error", "beamline", "sample_id", "loop_type", "msp_sample_ids", "threshold", "threshold_absolute",
+     "threshold_msp", "threshold_absolute_msp"}
+)  # fmt: skip
 
 _ISPYB = QueueContract(
     outputs=("output", "trigger", "held"), default_output="output", required_parameters=("ispyb_command",)
@@ -54,12 +72,16 @@ CONTRACTS: Mapping[str, QueueContract] = {
         required_parameters=("pattern|list|hdf5",),
         required_with={"pattern": ("pattern-start", "pattern-end")},
         needs_output=True,
+        parameters=_WATCHED,
     ),
-    "per_image_analysis": QueueContract(outputs=("result",), default_output="result", needs_output=True),
+    "per_image_analysis": QueueContract(
+        outputs=("result",), default_output="result", needs_output=True, parameters=_ANALYSIS
+    ),
     "per_image_analysis.hdf5_select": QueueContract(
         outputs=("every", "select-#"),
         required_parameters=("image-start", "image-end"),
         needs_output=True,
+        parameters=frozenset({"file", "image-start", "image-end"}),
     ),
     "images": QueueContract(required_parameters=("image_command",)),
     "ispyb_connector": _ISPYB,
@@ -69,7 +91,10 @@ CONTRACTS: Mapping[str, QueueContract] = {
         default_output="success",
         required_parameters=("dcid",),
         required_entries=("gridinfo",),
+        parameters=_CENTERING,
     ),
-    "notify_gda": QueueContract(required_parameters=("dcid", "host", "port")),
+    "notify_gda": QueueContract(
+        required_parameters=("dcid", "host", "port"), parameters=frozenset({"dcid", "host", "port"})
+    ),
 }
 """By queue."""

@@ -9,7 +9,8 @@ from typing import Any
 from glimt.model.errors import UsageError
 from glimt.model.frame import MAX_ARRAY_BYTES
 from glimt.sources.message_queue import DEFAULT_QUEUE_BYTES
-from glimt.sources.zmq_socket import DEFAULT_QUEUE_MESSAGES
+
+DEFAULT_QUEUE_MESSAGES = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

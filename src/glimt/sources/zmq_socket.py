@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Literal, Self
 
 import zmq
 
@@ -14,17 +14,13 @@ from glimt.model.frame import MAX_ARRAY_BYTES
 from glimt.sources.connection_monitor import ConnectionMonitor
 from glimt.sources.message_source import READ_BYTES, SourceState
 from glimt.sources.network_address import check_zmq_port
-
-if TYPE_CHECKING:
-    from glimt.sources.source_options import SourceOptions
+from glimt.sources.source_options import DEFAULT_QUEUE_MESSAGES, SourceOptions
 
 SocketKind = Literal["pull", "sub"]
 SOCKET_KINDS: dict[str, int] = {"pull": zmq.PULL, "sub": zmq.SUB}
 
 MAX_PARTS = 4096
 """Most parts that a message may have; an image has 2 to 5."""
-
-DEFAULT_QUEUE_MESSAGES = 256
 
 LARGE_PART = 1 << 16
 """From this size on [bytes] not copying a part is cheaper than copying it."""

@@ -225,6 +225,20 @@ def register_collection(session: Session, collection: RegisteredCollection) -> i
     return dcid
 
 
+def remove_collection(session: Session, dcid: int) -> None:
+    """Take out a data collection that `register_collection` entered, and its group if it has no other one."""
+    import sqlalchemy as sa
+
+    made, grids = results_table("DataCollection"), results_table("GridInfo")
+    groups = results_table("DataCollectionGroup")
+    group_id = session.execute(sa.select(made.c.dataCollectionGroupId).where(made.c.dataCollectionId == dcid)).scalar()
+    session.execute(sa.delete(grids).where(grids.c.dataCollectionId == dcid))
+    session.execute(sa.delete(made).where(made.c.dataCollectionId == dcid))
+    others = sa.select(made.c.dataCollectionId).where(made.c.dataCollectionGroupId == group_id)
+    if group_id is not None and session.execute(others).first() is None:
+        session.execute(sa.delete(groups).where(groups.c.dataCollectionGroupId == group_id))
+
+
 def _session_id(session: Session, visit: tuple[str, str, int], beamline: str) -> int:
     code, number, visit_number = visit
     login = {"login": "glimt"}

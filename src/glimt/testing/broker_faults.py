@@ -104,6 +104,14 @@ class BrokerFaults(BrokerRig):
         assert (again.body, again.queue, again.message_id) == (b"x", "work", "id")
         assert (dict(again.headers), again.n_deliveries) == ({"h": "v"}, 2)
 
+    def test_a_message_that_is_tried_again_is_still_thrown_away_in_time(self, broker: Broker) -> None:
+        broker.subscribe("work", prefetch=2)
+        broker.send([Outgoing(b"brief", queue="work", expiration_s=2 * self.delay_s)])
+        (brief,) = self._take(broker, 1)
+        broker.refuse(brief, "not now", retry_after_s=3 * self.delay_s)
+        broker.send([Outgoing(b"after it", queue="work", delay_s=4 * self.delay_s)])
+        assert [delivery.body for delivery in self._take(broker, 1)] == [b"after it"]
+
     def test_a_message_is_not_tried_for_ever(self, broker: Broker) -> None:
         broker.send([Outgoing(b"x", queue="work")])
         broker.subscribe("work")

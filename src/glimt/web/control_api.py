@@ -15,18 +15,17 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 
 from glimt.model.errors import UsageError
-from glimt.web.answers import json_answer
+from glimt.model.health import ledger_of, sources_of
 from glimt.web.control_answers import RunCalls, json_object
 from glimt.web.control_page import control_page, docs_page
 from glimt.web.guard import Guard, make_view_token
-from glimt.web.health import ledger_of, sources_of
 from glimt.web.log_ring import MAX_FOLLOWERS
 from glimt.web.metrics import METRICS_TYPE, metrics_text
 from glimt.web.page import POLICY
-from glimt.web.page_api import add_page, who_of
+from glimt.web.page_api import add_page
 from glimt.web.page_hub import PageHub
 from glimt.web.page_static import PREFIX, has_page, index_answer
-from glimt.web.parameter_access import MAX_PARAMETER_BYTES
+from glimt.web.parameter_routes import parameter_router
 from glimt.web.run_control import ConflictError, RunControl, RunEndingError
 
 __all__ = ["MAX_MAP_BYTES", "ConflictError", "RunControl", "RunEndingError", "create_control_app"]
@@ -94,7 +93,7 @@ def create_control_app(
         app.add_api_route("/docs", show_docs, methods=["GET"], response_model=None, include_in_schema=False)
     for router in (_scan_router, _status_router, _log_router, _account_router):
         app.include_router(router(control, calls))
-    app.include_router(_parameter_router(control, calls, hub))
+    app.include_router(parameter_router(control, calls, hub))
     view_token = None
     if hub is not None:
         view_token = make_view_token(token)
@@ -110,18 +109,15 @@ def create_control_app(
     return app
 
 
-def _body_schema(kind: str, example: object) -> dict[str, Any]:
-    schema: dict[str, Any] = {"type": "object", "example": example}
-    if kind != "application/json":
-        schema = {"type": "string", "format": "binary"}
-    return {"requestBody": {"required": True, "content": {kind: {"schema": schema}}}}
+def _body_schema(example: object) -> dict[str, Any]:
+    content = {"application/json": {"schema": {"type": "object", "example": example}}}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 _ENTRY = [{"tags": ["generic"], "constraint": 0}]
-_SEQUENCE = _body_schema("application/json", {"parts": {"main": {"eiger": [_ENTRY]}}, "sequence": ["main", "main"]})
-_MAPPING = _body_schema("application/json", {"eiger": [_ENTRY]})
-_HOOK = _body_schema("application/json", {"streams": ["eiger"], "scan": {"nb_points": 10}})
-_BYTES = _body_schema("application/octet-stream", None)
+_SEQUENCE = _body_schema({"parts": {"main": {"eiger": [_ENTRY]}}, "sequence": ["main", "main"]})
+_MAPPING = _body_schema({"eiger": [_ENTRY]})
+_HOOK = _body_schema({"streams": ["eiger"], "scan": {"nb_points": 10}})
 
 
 def _scan_router(control: RunControl, calls: RunCalls) -> APIRouter:
@@ -189,37 +185,6 @@ def _status_router(control: RunControl, calls: RunCalls) -> APIRouter:
 
     for path, endpoint in {"/config": config, "/status": status, "/progress": progress, "/load": load}.items():
         router.add_api_route(path, endpoint, methods=["GET"], response_model=None)
-    return router
-
-
-def _parameter_router(control: RunControl, calls: RunCalls, hub: PageHub | None) -> APIRouter:
-    router = APIRouter(prefix="/api/v1", tags=["parameters"])
-
-    async def describe() -> Response:
-        """Return the descriptions of all parameters."""
-        return await calls.answer(lambda: sorted(control.describe(), key=lambda entry: str(entry.get("name"))))
-
-    async def get(name: str) -> Response:
-        """Return a parameter as it was sent."""
-        try:
-            value = await calls.run(control.get, name)
-        except HTTPException as error:
-            if error.status_code == 404:
-                raise HTTPException(404, "Parameter not found") from None
-            raise
-        return Response(value, media_type="application/x.bytes")
-
-    async def post(request: Request, name: str) -> Response:
-        """Change a parameter; answers the content hash of all."""
-        async with calls.body(request, MAX_PARAMETER_BYTES) as body:
-            if hub is None or hub.parameters is None:
-                return await calls.answer(control.set, name, body)
-            change = await calls.run(hub.parameters.set, name, body, who=who_of(request))
-            return json_answer(change["hash"])
-
-    router.add_api_route("/parameters", describe, methods=["GET"], response_model=None)
-    router.add_api_route("/parameter/{name}", get, methods=["GET"], response_model=None)
-    router.add_api_route("/parameter/{name}", post, methods=["POST"], response_model=None, openapi_extra=_BYTES)
     return router
 
 

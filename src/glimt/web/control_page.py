@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from html import escape
 from typing import Any
 
-from glimt.web.health import Health, StreamHealth
+from glimt.model.health import Health, StreamHealth
+from glimt.web.page import html_text
 
-_SHOWN_TEXT = 200
 _SHOWN_ROWS = 500
 
 _HEAD = """<!doctype html>
@@ -52,14 +51,15 @@ def docs_page(schema: dict[str, Any]) -> str:
 
 def _state(health: Health) -> str:
     scan = health.get("scan", {})
-    reason = f": {_text(health['reason'])}" if health.get("reason") else ""
+    reason = f": {html_text(health['reason'])}" if health.get("reason") else ""
     kind = ' class="bad"' if health.get("state") == "failed" else ""
     done, total = scan.get("completed_events", 0), scan.get("total_events")
     amount = f"{done:,} of {total:,} events" if total else f"{done:,} events"
     bar = f'<progress value="{min(done, total)}" max="{total}"></progress>' if total else ""
     failed = f', <span class="bad">{scan["n_failures"]:,} failed</span>' if scan.get("n_failures") else ""
     return (
-        f"<h1>{_text(health.get('name') or 'glimt run')}</h1><p{kind}>{_text(health.get('state', 'unknown'))}{reason}; "
+        f"<h1>{html_text(health.get('name') or 'glimt run')}</h1>"
+        f"<p{kind}>{html_text(health.get('state', 'unknown'))}{reason}; "
         f"scan {scan.get('scan_number', 0)}, {amount}{failed}, {scan.get('event_rate', 0.0):,.0f} events/s</p>{bar}"
     )
 
@@ -96,15 +96,11 @@ def _workers(health: Health) -> str:
 
 def _table(heads: list[str], rows: Iterable[list[Any]]) -> str:
     shown = list(rows)
-    head = "".join(f"<th>{_text(text)}</th>" for text in heads)
+    head = "".join(f"<th>{html_text(text)}</th>" for text in heads)
     lines = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in shown[:_SHOWN_ROWS])
     more = f"<p>and {len(shown) - _SHOWN_ROWS} more</p>" if len(shown) > _SHOWN_ROWS else ""
     return f"<table><tr>{head}</tr>{lines}</table>{more}"
 
 
 def _cell(content: object) -> str:
-    return f'<td class="n">{content:,}</td>' if isinstance(content, int) else f"<td>{_text(str(content))}</td>"
-
-
-def _text(text: str) -> str:
-    return escape(text if len(text) <= _SHOWN_TEXT else text[:_SHOWN_TEXT] + "…")
+    return f'<td class="n">{content:,}</td>' if isinstance(content, int) else f"<td>{html_text(str(content))}</td>"

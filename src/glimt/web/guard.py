@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import secrets
 from typing import Literal
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -67,11 +67,11 @@ class Guard:
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
-        if self._token is None and _name_of("http://" + host) not in LOOPBACK_NAMES:
+        if self._token is None and _parts_of("http://" + host).hostname not in LOOPBACK_NAMES:
             return 403, f"the live view answers on this machine only, not as {host[:100]!r}; use an ssh tunnel"
         origin = headers.get("origin")
         is_reading = scope["type"] == "http" and scope["method"] in _READING
-        if origin is not None and not is_reading and urlsplit_host(origin) != host:
+        if origin is not None and not is_reading and _parts_of(origin).netloc != host:
             return 403, f"a page of {origin[:100]!r} may not change anything here"
         if is_reading and self._is_open(scope, headers):
             return None
@@ -103,16 +103,8 @@ def _is_equal(given: str, token: str) -> bool:
     return hmac.compare_digest(given.encode(), token.encode())
 
 
-def urlsplit_host(url: str) -> str:
-    """Return host and port of a URL, ``""`` if it has none."""
+def _parts_of(url: str) -> SplitResult:
     try:
-        return urlsplit(url).netloc
+        return urlsplit(url)
     except ValueError:
-        return ""
-
-
-def _name_of(url: str) -> str:
-    try:
-        return urlsplit(url).hostname or ""
-    except ValueError:
-        return ""
+        return urlsplit("")

@@ -20,13 +20,13 @@ from starlette.responses import Response
 from glimt.model.errors import UsageError
 from glimt.model.publish_tree import Path
 from glimt.model.publish_value import Extent, Pick
+from glimt.pipeline.tree_reader import Sight, TreeReader
 from glimt.web.answers import array_answer, is_set, json_answer, read_body
 from glimt.web.hdf_types import shape_json, type_json, type_tag, value_json
 from glimt.web.modified import ModificationTimes
 from glimt.web.node_ids import Collection, NodeIds
 from glimt.web.selection import parse_select, points_from_bytes, points_from_list
 from glimt.web.told_shape import ToldShapes
-from glimt.web.tree_reader import Sight, TreeReader
 
 Answer = TypeVar("Answer")
 

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from glimt.model.publish_value import TEXT, Extent
+from glimt.model.publish_value import TEXT
 
 _UTF8_STRING = {
     "class": "H5T_STRING",
@@ -87,8 +87,3 @@ def _plain(value: Any) -> Any:
 def type_tag(dtype: np.dtype[Any]) -> str:
     """Return 8 hex digits that differ where types differ."""
     return f"{zlib.crc32(msgspec.json.encode(type_json(dtype))):08x}"
-
-
-def extent_of(array: npt.NDArray[Any]) -> Extent:
-    """Return type and shape of an array that was read."""
-    return Extent(array.shape, array.dtype)

@@ -11,10 +11,10 @@ from starlette.responses import Response
 from glimt.model.errors import UsageError
 from glimt.model.publish_tree import ATTRIBUTES_SUFFIX, Path, Problem, path_text, split_path
 from glimt.model.publish_value import Pick
+from glimt.pipeline.tree_reader import Sight, TreeReader
 from glimt.web.answers import json_answer, summary
 from glimt.web.hdf_types import value_json
 from glimt.web.selection import parse_select
-from glimt.web.tree_reader import Sight, TreeReader
 
 SHOWN_ELEMENTS = 100
 """Up to this many elements are written in full inside the tree."""

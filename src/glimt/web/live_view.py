@@ -13,18 +13,20 @@ from fastapi import APIRouter, FastAPI, HTTPException, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, Response
 
-from glimt.model.errors import DecodeError, ParameterError
+from glimt.model.errors import DecodeError
+from glimt.pipeline.tree_reader import Published, TreeReader
 from glimt.web.answers import json_answer, read_body
+from glimt.web.control_answers import RunCalls
 from glimt.web.guard import Guard, make_view_token
 from glimt.web.hdf_rest import HdfRest
 from glimt.web.json_view import json_router
 from glimt.web.page import POLICY, page
-from glimt.web.page_api import add_page, who_of
-from glimt.web.page_feed import LocalFeed
+from glimt.web.page_api import add_page
 from glimt.web.page_feed_wire import reading_to_parts, request_from_bytes
 from glimt.web.page_static import PREFIX, has_page, index_answer
+from glimt.web.page_streams import StreamFeed
 from glimt.web.parameter_access import MAX_PARAMETER_BYTES, ParameterAccess
-from glimt.web.tree_reader import Published, TreeReader
+from glimt.web.parameter_routes import NoParameters, parameter_router
 
 if TYPE_CHECKING:
     from glimt.web.page_hub import PageHub
@@ -75,8 +77,8 @@ def create_app(
     app.add_api_route("/", root, methods=["GET"], response_model=None)
     app.add_api_route("/plain", plain, methods=["GET"], response_model=None)
     app.include_router(_api_router(progress))
-    app.include_router(_parameter_router(parameters, hub))
-    app.include_router(_feed_router(LocalFeed(published)))
+    app.include_router(parameter_router(parameters or NoParameters(), RunCalls(), hub))
+    app.include_router(_feed_router(StreamFeed(published)))
     app.include_router(json_router(reader))
     app.include_router(hdf.router())
     if hub is None:
@@ -105,7 +107,7 @@ def _api_router(progress: Callable[[], dict[str, Any]] | None) -> APIRouter:
     return router
 
 
-def _feed_router(feed: LocalFeed) -> APIRouter:
+def _feed_router(feed: StreamFeed) -> APIRouter:
     """Return the route by which a page in another process reads the tree."""
     router = APIRouter(prefix="/api/v1")
 
@@ -122,39 +124,4 @@ def _feed_router(feed: LocalFeed) -> APIRouter:
         return Response(await run_in_threadpool(reading), media_type="application/octet-stream")
 
     router.add_api_route("/feed", read, methods=["POST"], response_model=None)
-    return router
-
-
-def _parameter_router(parameters: ParameterAccess | None, hub: PageHub | None) -> APIRouter:
-    router = APIRouter(prefix="/api/v1")
-
-    def describe() -> Response:
-        found = [] if parameters is None else parameters.describe()
-        return json_answer(sorted(found, key=lambda entry: str(entry.get("name"))), ignore_nan=True)
-
-    def get(name: str) -> Response:
-        if parameters is None:
-            raise HTTPException(404, "Parameter not found")
-        try:
-            return Response(parameters.get(name), media_type="application/x.bytes")
-        except KeyError:
-            raise HTTPException(404, "Parameter not found") from None
-
-    async def post(request: Request, name: str) -> Response:
-        if parameters is None:
-            raise HTTPException(404, "parameters are not taken here; a live run takes them on its control port")
-        body = await read_body(request, MAX_PARAMETER_BYTES)
-        try:
-            if hub is not None and hub.parameters is not None:
-                change = await run_in_threadpool(hub.parameters.set, name, body, who=who_of(request))
-                return json_answer(change["hash"])
-            return json_answer(await run_in_threadpool(parameters.set, name, body))
-        except ParameterError as error:
-            raise HTTPException(400, str(error)) from None
-        except KeyError:
-            raise HTTPException(404, "Parameter not found") from None
-
-    router.add_api_route("/parameters", describe, methods=["GET"], response_model=None)
-    router.add_api_route("/parameter/{name}", get, methods=["GET"], response_model=None)
-    router.add_api_route("/parameter/{name}", post, methods=["POST"], response_model=None)
     return router

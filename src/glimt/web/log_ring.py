@@ -36,6 +36,7 @@ class LogRing(logging.Handler):
         super().__init__()
         self._capacity = capacity
         self._entries: deque[LogEntry] = deque(maxlen=capacity)
+        self._n_added = 0
         self._followers: set[LogFollower] = set()
         self._guard = threading.Lock()
         self._is_closed = False
@@ -61,12 +62,17 @@ class LogRing(logging.Handler):
         kept = {key: str(entry.get(key, ""))[:_MAX_TEXT] for key in ("msg", "lineno", "name", "created", "levelname")}
         with self._guard:
             self._entries.append(kept)
+            self._n_added += 1
             followers = list(self._followers)
         for follower in followers:
             follower.offer(kept)
 
     def entries(self, level: str = "INFO") -> list[LogEntry]:
-        """Return the records kept, oldest first, of ``level`` and above.
+        """Return the records kept, oldest first, of ``level`` and above; errors as of `since`."""
+        return self.since(0, level)[1]
+
+    def since(self, n_known: int, level: str = "INFO") -> tuple[int, list[LogEntry]]:
+        """Return how many records there ever were, and of those after the first ``n_known`` what `entries` returns.
 
         Raises
         ------
@@ -80,8 +86,9 @@ class LogRing(logging.Handler):
                 f"no log level {level[:40]!r}; there are: {', '.join(sorted(levels, key=levels.__getitem__))}"
             )
         with self._guard:
-            entries = list(self._entries)
-        return [entry for entry in entries if levels.get(entry["levelname"], logging.INFO) >= least]
+            n_added = self._n_added
+            entries = list(self._entries)[-min(n_added - n_known, len(self._entries)) :] if n_added > n_known else []
+        return n_added, [entry for entry in entries if levels.get(entry["levelname"], logging.INFO) >= least]
 
     def follow(self) -> LogFollower:
         """Return what gives all records from now on; call it in a running event loop.

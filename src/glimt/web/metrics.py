@@ -1,15 +1,15 @@
 """The account of a live run in the text format of Prometheus.
 
-Format: Prometheus "Exposition formats", text version 0.0.4. Made from `glimt.web.health.Health` at each scrape, so that
-nothing is counted twice.
+Format: Prometheus "Exposition formats", text version 0.0.4. Made from `glimt.model.health.Health` at each scrape, so
+that nothing is counted twice.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Literal
+from typing import Any, Literal
 
-from glimt.web.health import Health, ProcessState, QueueHealth, StreamHealth
+from glimt.model.health import Health, ProcessState, QueueHealth, StreamHealth
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -72,64 +72,44 @@ def _add_scan(page: _Page, health: Health) -> None:
     page.add("scan_number", "counter", "Scans begun in this run.", [({}, scan.get("scan_number"))])
     page.add("scan_events_completed", "gauge", "Events done in this scan.", [({}, scan.get("completed_events"))])
     page.add("scan_events", "gauge", "Events of this scan, where known.", [({}, scan.get("total_events"))])
-    page.add(
-        "scan_events_failed", "gauge", "Events of this scan whose user code raised.", [({}, scan.get("n_failures"))]
-    )
+    page.add("scan_events_failed", "gauge", "Events of this scan that raised.", [({}, scan.get("n_failures"))])
     page.add("scan_finished", "gauge", "Whether the scan is done.", [({}, scan.get("finished"))])
     page.add("uptime_seconds", "gauge", "Since the run began.", [({}, health.get("uptime_s"))])
 
 
+def _of(label: str, things: Mapping[str, Mapping[str, Any]], key: str) -> list[Sample]:
+    return [({label: name}, thing.get(key)) for name, thing in things.items()]
+
+
 def _add_streams(page: _Page, streams: Mapping[str, StreamHealth]) -> None:
-    each = [({"stream": name}, stream) for name, stream in streams.items()]
-    page.add("messages_total", "counter", "Messages received.", [(label, one.get("n_messages")) for label, one in each])
-    page.add("bytes_total", "counter", "Bytes received.", [(label, one.get("n_bytes")) for label, one in each])
-    page.add(
-        "bad_messages_total", "counter", "Messages that break the protocol.", [(k, one.get("n_bad")) for k, one in each]
-    )
+    page.add("messages_total", "counter", "Messages received.", _of("stream", streams, "n_messages"))
+    page.add("bytes_total", "counter", "Bytes received.", _of("stream", streams, "n_bytes"))
+    page.add("bad_messages_total", "counter", "Messages that break the protocol.", _of("stream", streams, "n_bad"))
     page.add("stream_connected", "gauge", "Whether the stream has its other end.", [
-        (label, one["connection"] == "connected") for label, one in each if "connection" in one
+        ({"stream": name}, one["connection"] == "connected") for name, one in streams.items() if "connection" in one
     ])  # fmt: skip
-    page.add(
-        "stream_silent_seconds",
-        "gauge",
-        "Since the last message.",
-        [(label, one.get("silent_s")) for label, one in each],
-    )
-    queues = [(label, one.get("queue", QueueHealth())) for label, one in each]
-    _add_queues(page, queues, "stream_queue")
+    page.add("stream_silent_seconds", "gauge", "Since the last message.", _of("stream", streams, "silent_s"))
+    _add_queues(page, "stream_queue", "stream", {name: one.get("queue") for name, one in streams.items()})
 
 
-def _add_queues(page: _Page, queues: list[tuple[dict[str, str], QueueHealth]], name: str) -> None:
-    page.add(
-        f"{name}_bytes", "gauge", "Bytes that wait.", [(label, queue.get("used_bytes")) for label, queue in queues]
-    )
-    page.add(
-        f"{name}_limit_bytes",
-        "gauge",
-        "Bytes that may wait.",
-        [(label, queue.get("limit_bytes")) for label, queue in queues],
-    )
+def _add_queues(page: _Page, name: str, label: str, queues: Mapping[str, QueueHealth | None]) -> None:
+    known = {key: queue for key, queue in queues.items() if queue is not None}
+    page.add(f"{name}_bytes", "gauge", "Bytes that wait.", _of(label, known, "used_bytes"))
+    page.add(f"{name}_limit_bytes", "gauge", "Bytes that may wait.", _of(label, known, "limit_bytes"))
 
 
 def _add_ledger(page: _Page, streams: Mapping[str, StreamHealth]) -> None:
+    ledgers = {name: stream["ledger"] for name, stream in streams.items() if "ledger" in stream}
     outcomes: list[Sample] = []
-    others: dict[str, list[Sample]] = {"received": [], "pending": [], "n_missing": []}
-    for name, stream in streams.items():
-        ledger = stream.get("ledger")
-        if ledger is None:
-            continue
-        outcomes.append(({"stream": name, "outcome": "reduced", "reason": ""}, ledger.get("reduced", 0)))
-        outcomes.append(({"stream": name, "outcome": "failed", "reason": ""}, ledger.get("failed", 0)))
-        for reason, number in ledger.get("dropped", {}).items():
-            outcomes.append(({"stream": name, "outcome": "dropped", "reason": reason}, number))
-        label = {"stream": name}
-        others["received"].append((label, ledger.get("received", 0)))
-        others["pending"].append((label, ledger.get("pending", 0)))
-        others["n_missing"].append((label, ledger.get("n_missing", 0)))
-    page.add("packets_received_total", "counter", "Packets received, the sum of all outcomes.", others["received"])
+    for name, ledger in ledgers.items():
+        counts = [("reduced", "", ledger.get("reduced", 0)), ("failed", "", ledger.get("failed", 0))]
+        counts += [("dropped", reason, number) for reason, number in ledger.get("dropped", {}).items()]
+        outcomes += [({"stream": name, "outcome": what, "reason": reason}, n) for what, reason, n in counts]
+    received = _of("stream", ledgers, "received")
+    page.add("packets_received_total", "counter", "Packets received, the sum of all outcomes.", received)
     page.add("packets_total", "counter", "Packets by what became of them.", outcomes)
-    page.add("packets_pending", "gauge", "Packets under way.", others["pending"])
-    page.add("packets_missing_total", "counter", "Numbers that were never received.", others["n_missing"])
+    page.add("packets_pending", "gauge", "Packets under way.", _of("stream", ledgers, "pending"))
+    page.add("packets_missing_total", "counter", "Numbers never received.", _of("stream", ledgers, "n_missing"))
 
 
 def _add_processes(page: _Page, health: Health) -> None:
@@ -138,22 +118,14 @@ def _add_processes(page: _Page, health: Health) -> None:
     if workers:
         page.add("workers", "gauge", "Worker slots by state.", [({"state": one}, states.count(one)) for one in _STATES])
         page.add("workers_up", "gauge", "Workers that take events, or will.", [({}, sum(one in _UP for one in states))])
-    each = [({"worker": name}, worker) for name, worker in workers.items()]
-    page.add(
-        "worker_restarts_total", "counter", "Processes started anew.", [(k, one.get("n_restarts")) for k, one in each]
-    )
-    page.add(
-        "worker_events_total", "counter", "Events given to user code.", [(k, one.get("n_events")) for k, one in each]
-    )
-    page.add("worker_failures_total", "counter", "Events that raised.", [(k, one.get("n_failures")) for k, one in each])
-    page.add("worker_busy_ratio", "gauge", "Time spent in user code.", [(k, one.get("busy")) for k, one in each])
+    page.add("worker_restarts_total", "counter", "Processes started anew.", _of("worker", workers, "n_restarts"))
+    page.add("worker_events_total", "counter", "Events given to user code.", _of("worker", workers, "n_events"))
+    page.add("worker_failures_total", "counter", "Events that raised.", _of("worker", workers, "n_failures"))
+    page.add("worker_busy_ratio", "gauge", "Time spent in user code.", _of("worker", workers, "busy"))
     reducer = health.get("reducer", {})
     page.add("reducer_restarts_total", "counter", "Processes started anew.", [({}, reducer.get("n_restarts"))])
     page.add("reducer_results_total", "counter", "Results given to user code.", [({}, reducer.get("n_results"))])
     page.add("reducer_failures_total", "counter", "Results that raised.", [({}, reducer.get("n_failures"))])
     page.add("reducer_busy_ratio", "gauge", "Time spent in user code.", [({}, reducer.get("busy"))])
-    backlogs: list[tuple[dict[str, str], QueueHealth]] = []
-    for name, queue in (("ingester", health.get("ingester")), ("reducer", reducer.get("backlog"))):
-        if queue is not None:
-            backlogs.append(({"process": name}, queue))
-    _add_queues(page, backlogs, "backlog")
+    backlogs = {"ingester": health.get("ingester"), "reducer": reducer.get("backlog")}
+    _add_queues(page, "backlog", "process", backlogs)

@@ -9,9 +9,9 @@ from typing import Any
 import numpy.typing as npt
 
 from glimt.model.publish_tree import Problem
+from glimt.pipeline.tree_reader import Sight, TreeReader
 from glimt.web.hdf_types import value_json
 from glimt.web.json_view import json_link
-from glimt.web.tree_reader import Sight, TreeReader
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 """Content security policy of the page: it has no script, and text out of the tree never becomes one."""
@@ -41,26 +41,28 @@ def page(reader: TreeReader) -> str:
 
 def _row(sight: Sight) -> str:
     indent = 1.5 * (len(sight.path) - 1)
-    name = f'<td style="padding-left:{indent}rem"><a href="{escape(json_link(sight.path))}">{_text(sight.path[-1])}</a>'
+    link = f'<a href="{escape(json_link(sight.path))}">{html_text(sight.path[-1])}</a>'
+    name = f'<td style="padding-left:{indent}rem">{link}'
     if sight.extent is None:
         return f'<tr>{name}/</td><td class="type">group</td><td></td></tr>'
     shape = sight.extent.shape
     kind = "text" if sight.extent.dtype.hasobject else str(sight.extent.dtype)
     size = "" if not shape else " " + " x ".join(map(str, shape))
-    value = _text(_value(sight.array)) if shape is not None and sight.array is not None else ""
-    return f'<tr>{name}</td><td class="type">{_text(kind)}{size}</td><td class="value">{value}</td></tr>'
+    value = html_text(_value(sight.array)) if shape is not None and sight.array is not None else ""
+    return f'<tr>{name}</td><td class="type">{html_text(kind)}{size}</td><td class="value">{value}</td></tr>'
 
 
 def _value(array: npt.NDArray[Any]) -> str:
     return json.dumps(value_json(array), ensure_ascii=False) if array.size <= _SHOWN_ELEMENTS else ""
 
 
-def _text(text: str) -> str:
+def html_text(text: str) -> str:
+    """Return text that a page can hold, cut where it is long."""
     return escape(text if len(text) <= _SHOWN_TEXT else text[:_SHOWN_TEXT] + "…")
 
 
 def _problems(problems: list[Problem]) -> str:
     if not problems:
         return ""
-    items = "".join(f"<li>{_text(problem.path)}: {_text(problem.reason)}</li>" for problem in problems)
+    items = "".join(f"<li>{html_text(problem.path)}: {html_text(problem.reason)}</li>" for problem in problems)
     return f'<h2 class="bad">Not shown</h2><ul>{items}</ul>'

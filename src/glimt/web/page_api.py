@@ -10,14 +10,15 @@ from starlette.responses import Response
 from starlette.websockets import WebSocket
 
 from glimt import __version__
+from glimt.pipeline.region_curves import COLUMNS
+from glimt.stores.array_file import array_file, table_csv
 from glimt.web.answers import json_answer
 from glimt.web.control_answers import RunCalls, json_object
 from glimt.web.page_companions import companion
-from glimt.web.page_export import csv_bytes, download, export
+from glimt.web.page_export import download
 from glimt.web.page_hub import PageHub
 from glimt.web.page_parameters import PageParameters
 from glimt.web.page_region_changes import RegionChanges
-from glimt.web.page_region_curves import COLUMNS
 from glimt.web.page_socket import serve_page_socket
 from glimt.web.page_static import static_router
 from glimt.web.page_store import MAX_LAYOUT_BYTES
@@ -96,7 +97,7 @@ def _region_router(hub: PageHub, calls: RunCalls) -> APIRouter:
     async def points(region_id: str) -> Response:
         """Return the points of a region as CSV."""
         name, rows = await calls.run(changes.points, region_id)
-        return download(csv_bytes(COLUMNS, rows), name, "csv")
+        return download(table_csv(COLUMNS, rows), name, "csv")
 
     add = router.add_api_route
     add("/regions", get_all, methods=["GET"], response_model=None)
@@ -161,7 +162,9 @@ def _data_router(hub: PageHub, calls: RunCalls) -> APIRouter:
             held = hub.fetch(name)
             x_path = companion(hub.nodes, name, "x")
             x = None if x_path is None else (x_path, hub.fetch(x_path).array)
-            return export(name, held, x, kind)
+            units = held.node.attributes.get("units")
+            given = units if isinstance(units, str) else None
+            return download(array_file(held.array, name, kind, x=x, units=given), name, kind)
 
         return await calls.run(make)
 
@@ -175,7 +178,7 @@ def _data_router(hub: PageHub, calls: RunCalls) -> APIRouter:
                 if series is None:
                     raise KeyError(f"there is no number {name[:200]}")
                 rows = series.points.tolist()
-            return download(csv_bytes(("time_s", "event_number", "value"), rows), name, "csv")
+            return download(table_csv(("time_s", "event_number", "value"), rows), name, "csv")
 
         return await calls.run(table)
 

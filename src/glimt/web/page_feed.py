@@ -7,7 +7,7 @@ import zlib
 from collections import deque
 from collections.abc import Mapping
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import msgspec
@@ -17,9 +17,9 @@ import numpy.typing as npt
 from glimt.model.errors import GlimtError
 from glimt.model.publish_tree import Path, Problem, is_group, path_text, split_path, walk
 from glimt.model.publish_value import TEXT, Pick
+from glimt.pipeline.tree_reader import Published, Sight, TreeReader
 from glimt.web.hdf_types import value_json
 from glimt.web.page_plot_kind import plot_kind
-from glimt.web.tree_reader import Published, Sight, TreeReader
 
 Array = npt.NDArray[Any]
 
@@ -69,6 +69,8 @@ class Reading:
         Wanted arrays that are not those whose fingerprints were given; of three and more axes the last plane.
     prints : dict of str to int
         Fingerprints of all wanted arrays that are there.
+    scalars : dict of int to dict
+        Numbers of streams at the events that wanted arrays are of, by event and path; see `glimt.web.page_streams`.
     """
 
     sign: int
@@ -78,6 +80,7 @@ class Reading:
     numbers: dict[str, float]
     values: dict[str, Array]
     prints: dict[str, int]
+    scalars: dict[int, dict[str, float]] = field(default_factory=dict)
 
 
 class Feed(Protocol):

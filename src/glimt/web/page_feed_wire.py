@@ -41,6 +41,7 @@ class _Head(msgspec.Struct, frozen=True):
     prints: dict[str, int]
     values: list[_Value]
     texts: dict[str, Any]
+    scalars: dict[int, dict[str, float]] = {}
 
 
 def request_from_bytes(data: bytes) -> FeedRequest:
@@ -74,7 +75,7 @@ def reading_to_parts(reading: Reading) -> list[bytes | memoryview]:
     head = msgspec.msgpack.encode(
         _Head(
             reading.sign, reading.event_number, reading.nodes, reading.problems, reading.numbers, reading.prints,
-            values, texts,
+            values, texts, reading.scalars,
         )
     )  # fmt: skip
     return [_HEAD.pack(len(head)) + head, *arrays]
@@ -98,7 +99,9 @@ def reading_from_bytes(data: bytes | bytearray) -> Reading:
             at += value.n_bytes
     except (struct.error, msgspec.DecodeError, ValueError, TypeError, RecursionError, UnicodeError) as error:
         raise DecodeError(f"the reducer's view sent no reading for the page: {error}") from None
-    return Reading(head.sign, head.event_number, head.nodes, head.problems, head.numbers, values, head.prints)
+    return Reading(
+        head.sign, head.event_number, head.nodes, head.problems, head.numbers, values, head.prints, head.scalars
+    )
 
 
 def _array(data: bytes | bytearray, at: int, value: _Value) -> npt.NDArray[Any]:

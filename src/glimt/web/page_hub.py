@@ -16,19 +16,18 @@ import numpy.typing as npt
 
 from glimt.model.errors import GlimtError
 from glimt.model.region import Region
+from glimt.pipeline.number_history import NumberHistories
+from glimt.pipeline.region_curves import Now, RegionCurves
 from glimt.web.log_ring import LogRing
 from glimt.web.page_companions import companion, companions
 from glimt.web.page_feed import Feed, FeedError, PageNode, Reading
-from glimt.web.page_history import Histories
-from glimt.web.page_log import LogLines
 from glimt.web.page_parameters import TOLD_CHANGES, PageParameters, SetParameter
 from glimt.web.page_plot import Held
-from glimt.web.page_pool import PoolCache
 from glimt.web.page_region import page_region
-from glimt.web.page_region_curves import Now, RegionCurves
 from glimt.web.page_state import PageState
 from glimt.web.page_store import PageStore
 from glimt.web.parameter_access import ParameterAccess
+from glimt.web.pool_cache import PoolCache
 
 Array = npt.NDArray[Any]
 
@@ -129,7 +128,7 @@ class PageHub:
         self.held: dict[str, Held] = {}
         self.numbers: dict[str, float] = {}
         self.nodes: dict[str, PageNode] = {}
-        self.histories = Histories()
+        self.histories = NumberHistories()
         self.curves = RegionCurves()
         self.state = PageState()
         self.region_lock = threading.Lock()
@@ -138,7 +137,8 @@ class PageHub:
         if source.parameters is not None:
             self.parameters = PageParameters(source.parameters, source.set_parameter, on_change=self.wake)
         self.pools = PoolCache()
-        self.log = LogLines(source.logs)
+        self.logs = source.logs or LogRing()
+        self._n_logged = 0
         self.version, self.serial = 0, 0
         self.event_number: int | None = None
         self.read_s = 0.0
@@ -344,11 +344,13 @@ class PageHub:
             self._changed_at = time.monotonic()
         for path, array in reading.values.items():
             if path in self.nodes:
-                self.held[path] = Held(array, self.nodes[path], self.version, now, self._event_of(path))
+                event = self._event_of(path)
+                scalars = {} if event is None else reading.scalars.get(event, {})
+                self.held[path] = Held(array, self.version, now, event, self.nodes[path], scalars=scalars)
         self._prints = reading.prints
         for path in self.held.keys() - wanted:
             del self.held[path]
-        here = Now(self.held, self.numbers, self.excluded, now, reading.event_number)
+        here = Now(self.held, self.numbers, lambda path: self.excluded(self.held[path]))
         return self.curves.measure(here, histograms=bool(self._watchers)) or is_new
 
     def _event_of(self, path: str) -> int | None:
@@ -383,7 +385,8 @@ class PageHub:
         before = (self.state.get("freshness") or {}).get("state")
         self.state.put("freshness", {"state": freshness, "age_s": round(age, 1), "reason": self._lost})
         changed = self.state.put("viewers", self.n_viewers) or before != freshness
-        changed |= self.log.renew()
+        n_logged, self._n_logged = self._n_logged, self.logs.since(self._n_logged)[0]
+        changed |= n_logged != self._n_logged
         if self._watchers:
             self._tell_account()
         if self.parameters is not None:

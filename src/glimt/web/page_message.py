@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import struct
 from typing import Any
 
@@ -42,7 +41,7 @@ def sendable(array: Array) -> Array:
 
 
 def message(header: dict[str, Any], buffers: Buffers | None = None) -> bytes:
-    """Return header and buffers as one message."""
+    """Return header and buffers as one message; of numbers in the header NaN and infinity become ``null``."""
     arrays = [] if buffers is None else buffers.arrays
     told = [
         {"name": f"b{i}", "dtype": str(array.dtype), "shape": list(array.shape), "offset": 0}
@@ -62,11 +61,6 @@ def message(header: dict[str, Any], buffers: Buffers | None = None) -> bytes:
         offset = int(str(entry["offset"]))
         found[offset : offset + array.nbytes] = array.reshape(-1).view(np.uint8).data
     return bytes(found)
-
-
-def number_json(value: float | None) -> float | None:
-    """Return a number as JSON can hold it: ``None`` for NaN and infinity."""
-    return value if value is not None and math.isfinite(value) else None
 
 
 def _padded(n: int) -> int:

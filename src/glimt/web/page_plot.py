@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from glimt.kernels.pooling import Pooled, clipped, pool, thin_curves
 from glimt.model.publish_value import TEXT
+from glimt.pipeline.region_curves import Newest
 from glimt.web.hdf_types import value_json
 from glimt.web.page_feed import PageNode
-from glimt.web.page_message import Buffers, number_json, sendable
-from glimt.web.page_pool import PoolCache, Pooled, clipped, pool
+from glimt.web.page_message import Buffers, sendable
 from glimt.web.page_want import PlotWant
+from glimt.web.pool_cache import PoolCache
 
 Array = npt.NDArray[Any]
 
@@ -26,28 +28,10 @@ MAX_CELL = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """The newest content of one path.
+class Held(Newest):
+    """The newest content of one path, and what the page is told of it; its version is that of the page."""
 
-    Attributes
-    ----------
-    array : ndarray
-        As published; of more than two axes the last plane. Never changed.
-    node : PageNode
-        What is known of it.
-    version : int
-        Of the page, when it changed.
-    time_s : float
-        When it changed, since 1970.
-    event_number : int or None
-        Highest event number then.
-    """
-
-    array: Array
     node: PageNode
-    version: int
-    time_s: float
-    event_number: int | None
 
 
 class CannotPlotError(ValueError):
@@ -101,7 +85,7 @@ def plot_of(
         return _curve(want, values, buffers, x)
     if values.shape:
         raise CannotPlotError(f"an array {list(held.node.shape or ())} is no number")
-    return {"value": number_json(float(values))}
+    return {"value": float(values)}
 
 
 def _key(want: PlotWant, held: Held) -> tuple[Any, ...]:
@@ -129,8 +113,8 @@ def _image(held: Held, found: Pooled, limits: tuple[float, float], buffers: Buff
         "columns": found.columns,
         "bin": found.factors,
         "invalid": found.invalid,
-        "low": number_json(limits[0]),
-        "high": number_json(limits[1]),
+        "low": limits[0],
+        "high": limits[1],
         "buffer": buffers.add(found.pixels),
     }
     return told if len(shape) < 3 else told | {"plane": [n - 1 for n in shape[:-2]]}
@@ -150,31 +134,10 @@ def _curve(want: PlotWant, values: Array, buffers: Buffers, x: Array | None) -> 
     n_most = max(want.size[1], 16) * 2
     is_thinned = part.shape[-1] > n_most
     if is_thinned:
-        part, taken = _thinned(part, n_most)
+        part, taken = thin_curves(part, n_most)
         positions = (taken + first).astype(np.float64) if positions is None else positions[taken]
     told = {"columns": (first, last), "x0": first, "step": 1, "is_thinned": is_thinned, "y": buffers.add(part)}
     return told | {"x": None if positions is None else buffers.add(positions)}
-
-
-def _thinned(part: Array, n_most: int) -> tuple[Array, Array]:
-    """Return the smallest and largest of neighbors, in order, and their indices; of several curves even steps."""
-    n = part.shape[-1]
-    if part.ndim == 2:
-        taken = np.linspace(0, n - 1, n_most).astype(np.int64)
-        return part[:, taken], taken
-    n_bins = n_most // 2
-    edges = np.linspace(0, n, n_bins + 1).astype(np.int64)
-    width = int(np.diff(edges).max())
-    indices = np.minimum(edges[:-1, np.newaxis] + np.arange(width), edges[1:, np.newaxis] - 1)
-    bins = part[indices]
-    if bins.dtype.kind == "f":
-        low, high = (np.where(np.isnan(bins), fill, bins) for fill in (np.inf, -np.inf))
-    else:
-        low = high = bins
-    row = np.arange(n_bins)
-    pairs = np.stack([indices[row, low.argmin(axis=1)], indices[row, high.argmax(axis=1)]], axis=1)
-    taken = np.sort(pairs, axis=1).ravel()
-    return part[taken], taken
 
 
 def _table(want: PlotWant, array: Array, buffers: Buffers) -> dict[str, Any]:

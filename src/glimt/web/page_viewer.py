@@ -7,12 +7,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from glimt.pipeline.number_history import NumberSeries
 from glimt.web.page_companions import companion, companions
-from glimt.web.page_history import Series
 from glimt.web.page_hub import PageHub
-from glimt.web.page_message import Buffers, message, number_json
+from glimt.web.page_message import Buffers, message
 from glimt.web.page_plot import CannotPlotError, Held, plot_of
 from glimt.web.page_want import PlotWant
+
+SENT_LINES = 200
+_LOG_KEYS = ("msg", "name", "levelname", "created")
 
 
 @dataclass(slots=True)
@@ -20,7 +23,7 @@ class _Known:
     """What the page has been sent."""
 
     plots: dict[str, tuple[PlotWant, int]] = field(default_factory=dict)
-    series: dict[str, tuple[Series, int, int]] = field(default_factory=dict)
+    series: dict[str, tuple[NumberSeries, int, int]] = field(default_factory=dict)
     regions: dict[str, int] = field(default_factory=dict)
     numbers: dict[str, float] = field(default_factory=dict)
     state: int = 0
@@ -83,8 +86,8 @@ class PageViewer:
         if changed:
             told = {"type": "state", "version": hub.version, "event_number": hub.event_number}
             messages.append(message(told | changed))
-        n_lines = hub.log.n_lines
-        lines, known.log = hub.log.since(known.log), n_lines
+        known.log, entries = hub.logs.since(known.log)
+        lines = [{key: entry[key] for key in _LOG_KEYS} for entry in entries[-SENT_LINES:]]
         if self._owes_history:
             self._owes_history = False
             buffers = Buffers()
@@ -107,7 +110,7 @@ class PageViewer:
         if numbers == self._known.numbers:
             return {}
         self._known.numbers = numbers
-        return {"numbers": {path: number_json(value) for path, value in numbers.items()}}
+        return {"numbers": numbers}
 
     def _points(self) -> dict[str, Any]:
         known = self._known.regions
@@ -130,7 +133,7 @@ class PageViewer:
                     found.append(told | {"reset": True} if is_anew else told)
         return found
 
-    def _all_series(self) -> Iterator[tuple[str, Series]]:
+    def _all_series(self) -> Iterator[tuple[str, NumberSeries]]:
         yield from self._hub.histories.series.items()
         for key, curve in self._hub.curves.curves.items():
             yield f"region:{key}", curve.series

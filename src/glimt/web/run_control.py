@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from glimt.model.errors import GlimtError, UsageError
+from glimt.web.parameter_access import ParameterAccess
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from glimt.web.health import Health
+    from glimt.model.health import Health
     from glimt.web.log_ring import LogRing
 
 
@@ -21,8 +22,8 @@ class RunEndingError(GlimtError, RuntimeError):
     """The run is ending, or has not started far enough, and takes no orders; answered as 503."""
 
 
-class RunControl(Protocol):
-    """A live run, as the control interface sees it.
+class RunControl(ParameterAccess, Protocol):
+    """A live run with its parameters, as the control interface sees it.
 
     Every method is called from several threads at once and should come back within a second; what takes longer than
     `glimt.web.control_answers.ANSWER_S` is answered as 503 while the call goes on. Everything returned must be
@@ -102,18 +103,6 @@ class RunControl(Protocol):
         ``{worker: {"last_event": n, "intervals": {"10": {"total": s, "active": s, "events": n}, …}}}`` with times in
         seconds; with ``scan`` also the interval ``"scan"``. Workers that had no event are left out.
         """
-        ...
-
-    def get(self, name: str) -> bytes:
-        """Return a parameter's value as sent; `KeyError` if there is none of this name."""
-        ...
-
-    def set(self, name: str, data: bytes) -> str:
-        """Change a parameter and return the new content hash; `ParameterError` if the value is not allowed."""
-        ...
-
-    def describe(self) -> list[dict[str, Any]]:
-        """Return ``name``, ``description``, ``dtype``, ``default`` and so on of each parameter."""
         ...
 
     def health(self) -> Health:

@@ -11,7 +11,7 @@ import pytest
 from glimt.app.bad_sample import protocols_that_accept, sample_message
 from glimt.app.doctor import Finding, diagnose, is_whole
 from glimt.codecs.registry import PROTOCOLS
-from glimt.web.health import MAX_SAMPLE_PART_BYTES, MAX_SAMPLE_PARTS, Health
+from glimt.model.health import MAX_SAMPLE_PART_BYTES, MAX_SAMPLE_PARTS, Health
 from hostile_wire import SERIES
 
 STINS_IMAGE = [

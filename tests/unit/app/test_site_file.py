@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from glimt.app.service_registry import load_service, service_path
+from glimt.app.service_registry import CONFIGURATIONS, SERVICES, load_service, service_path
 from glimt.app.site_file import load_site
 from glimt.model.errors import UsageError
 
@@ -57,9 +59,9 @@ instances = 4
 queues = ["per_image_analysis", "second"]
 prefetch = 10
 retry_first_s = 0.5
-d_max = 40.0
-nested = {a = [1, 2]}
+open_files = 4
 [services."my_package.module:MyService"]
+nested = {a = [1, 2]}
 """
     )
     (sub / "results.url").write_text("mysql+pymysql://user:secret@db/ispyb\n")
@@ -77,7 +79,8 @@ nested = {a = [1, 2]}
     plan = site.plan_of("per_image_analysis")
     assert (plan.instances, plan.queues, plan.prefetch) == (4, ["per_image_analysis", "second"], 10)
     assert plan.retry_first_s == 0.5
-    assert plan.configuration == {"d_max": 40.0, "nested": {"a": [1, 2]}}
+    assert plan.configuration == {"open_files": 4}
+    assert site.plan_of("my_package.module:MyService").configuration == {"nested": {"a": [1, 2]}}
     assert set(site.plans) == {"per_image_analysis", "my_package.module:MyService"}
 
 
@@ -117,7 +120,7 @@ name = 3
 
 
 def test_plans_are_checked_too() -> None:
-    told = problems('[services.images]\ninstances = "two"\nqueues = ["a b"]\nprefetch = 0\nown = 3')
+    told = problems('[services.images]\ninstances = "two"\nqueues = ["a b"]\nprefetch = 0\nplugins = true')
     assert [line.partition(";")[0] for line in told] == [
         'site.toml:2: services.images.instances is "two"',
         "site.toml:3: services.images.queues is a list",
@@ -174,3 +177,55 @@ def test_without_a_beamline_what_is_for_gda_goes_to_this_machine(tmp_path: Path)
     assert site.plan_of("notify_gda").configuration == {"host": "127.0.0.1", "port": 9000}
     (tmp_path / "site.toml").write_text('[beamline]\nname = "i03"\n')
     assert load_site(tmp_path / "site.toml").plan_of("notify_gda").configuration == {}
+
+
+def test_own_keys_of_services_are_checked_with_their_line_whatever_command_reads_the_file() -> None:
+    told = problems(
+        """[services.images]
+binnning = 2
+brightness = "much"
+prefetsh = 3
+unheard_of = 1
+[services.image_selection]
+x = 1
+[services.dispatcher]
+lint = "maybe"
+folders = {resluts = "/x"}
+[services.per_image_analysis]
+open_files = 0
+[services.notify_gda]
+host_map = {a = 3}
+"""
+    )
+    assert [line.partition("; services")[0] for line in told] == [
+        "site.toml:2: services.images.binnning is not a key; did you mean binning?",
+        'site.toml:3: services.images.brightness is "much"; it must be a number',
+        "site.toml:4: services.images.prefetsh is not a key; did you mean prefetch?",
+        "site.toml:5: services.images.unheard_of is not a key",
+        "site.toml:7: services.image_selection.x is not a key",
+        'site.toml:9: services.dispatcher.lint is "maybe"; it can be reject or warn',
+        "site.toml:10: services.dispatcher.folders.resluts is not a key; did you mean results?",
+        "site.toml:11: services.per_image_analysis cannot be used: open_files is 1 to 1000,"
+        " images_per_turn 1 to 10000, retry_s above 0 and up to 600",
+        "site.toml:14: services.notify_gda.host_map.a is 3; it must be text",
+    ]
+
+
+def test_every_service_of_glimt_has_the_record_of_its_table() -> None:
+    assert list(CONFIGURATIONS) == list(SERVICES)
+    for name, path in CONFIGURATIONS.items():
+        module, _, record = path.partition(":")
+        assert module == SERVICES[name].partition(":")[0]
+        assert issubclass(getattr(importlib.import_module(module), record), msgspec.Struct)
+
+
+def test_keys_that_have_no_effect_on_a_plug_in_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "plugin_of_site_test.py").write_text(
+        "class CommonService:\n    pass\n\nclass Counter(CommonService):\n    pass\n"
+    )
+    monkeypatch.syspath_prepend(str(folder))
+    told = problems('[services."plugin_of_site_test:Counter"]\nprefetch = 3\ninstances = 2\nlimit = 5\n')
+    assert told == [
+        'site.toml:2: services."plugin_of_site_test:Counter".prefetch has no effect on a plug-in of python-workflows,'
+        " which says by itself what it subscribes to and how (prefetch_count); leave it out"
+    ]

@@ -191,11 +191,11 @@ def test_a_child_that_nobody_waited_for_is_gone() -> None:
         assert is_gone(process, lease_clock_ns())
 
 
-def test_without_a_pipe_a_receiver_still_hears_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_socket_a_receiver_still_hears_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
-        raise OSError(errno.EPERM, "no pipes here")
+        raise OSError(errno.EPERM, "no sockets here")
 
-    monkeypatch.setattr(os, "mkfifo", refuse)
+    monkeypatch.setattr(os, "fchmod", refuse)
     broker, sender = opened(tmp_path), opened(tmp_path)
     broker.subscribe("work")
     timer = threading.Timer(0.1, sender.send, [[Outgoing(b"x", queue="work")]])

@@ -151,7 +151,7 @@ def test_dead_letters_are_listed_with_queue_time_reason_and_recipe(
 ) -> None:
     kill(broker, Outgoing(envelope(2), queue="work", message_id="m1"), reason="no \x1b[31mfile")
     kill(broker, Outgoing(b"x", queue="other", message_id="m2"))
-    run("dead-letters", "--broker", url)
+    run("dead-letters", "--all", "--broker", url)
     shown = capsys.readouterr().out
     assert "\x1b" not in shown
     assert "work  m1  guid-1  no ?[31mfile" in shown
@@ -268,3 +268,28 @@ def test_a_request_that_was_rejected_is_found_by_the_identity_it_asked_for() -> 
     assert recipe_id(b'{"recipes": ["x"], "parameters": {"guid": "my-run"}}') == "my-run"
     assert recipe_id(b'{"parameters": [1]}') == ""
     assert recipe_id(b"nonsense") == ""
+
+
+def test_dead_letters_that_died_of_the_same_are_one_entry(
+    broker: Broker, url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(1, 4):
+        kill(
+            broker,
+            Outgoing(envelope(2), queue="work", message_id=f"m{number}"),
+            reason=f"/data/x_{number:05d}.cbf: there is no such file",
+        )
+    kill(broker, Outgoing(envelope(2), queue="work", message_id="m4"), reason="the disk is full")
+    kill(broker, Outgoing(b"x", queue="other", message_id="m5"), reason="the disk is full")
+    run("dead-letters", "--broker", url)
+    told = capsys.readouterr()
+    shown = told.out.splitlines()
+    assert shown[0].startswith("3 of work, ")
+    assert shown[0].endswith(": /data/x_00003.cbf: there is no such file (the others say the same with other numbers)")
+    assert shown[1] == "    for example message m3 of run guid-1"
+    assert shown[2].startswith("1 of work, ")
+    assert shown[2].endswith(": the disk is full")
+    assert shown[4].startswith("1 of other, ")
+    assert shown[5] == "    message m5"
+    assert len(shown) == 6
+    assert told.err == "5 dead letters\n"

@@ -10,7 +10,7 @@ from rich.console import Console
 from glimt.app.doctor import diagnose
 from glimt.app.finding import Finding
 from glimt.cli.status_tables import count_text, plain, status_view
-from glimt.web.health import Health
+from glimt.model.health import Health
 
 BUSY: Health = {
     "name": "a-beamline-with-a-long-name",

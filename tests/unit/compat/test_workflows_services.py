@@ -313,3 +313,26 @@ def test_service_that_asks_to_be_ended_has_ended_itself(url: str, broker: Memory
     other.stop()
     other.run()
     assert not other.has_ended_itself
+
+
+class Answered(our_service.CommonService):
+    """Has a queue for answers to what it asks."""
+
+    _service_name = "Answered"
+    _logger_name = "site.services.answered"
+
+    def initializing(self) -> None:
+        self.answers = self._transport.subscribe_temporary("transient.answers", lambda header, message: None)
+
+
+def test_nothing_is_left_in_a_temporary_queue_when_its_service_ends(url: str) -> None:
+    broker, other = MemoryBroker(url), MemoryBroker(url)
+    runner = PluginRunner(Answered, broker)
+    runner.open()
+    queue = runner.service.answers.queue_name
+    assert queue.startswith("transient.answers.")
+    other.send([Outgoing(b"1", queue=queue)])
+    runner.close()
+    broker.close()
+    assert other.peek(queue) == []
+    other.close()

@@ -25,6 +25,7 @@ from glimt.testing.engine_rig import (
     two_stream_capture,
     write_beamline,
 )
+from open_files import open_files
 
 HERE = "test_live_inline"
 REDUCER = f"{ANALYSIS}:OrderedReducer"
@@ -208,12 +209,12 @@ def test_what_the_reducer_publishes_can_be_shown(tmp_path: Path, capture: Path) 
 
 
 def test_a_run_that_cannot_open_its_sources_leaves_nothing_open(tmp_path: Path, capture: Path) -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_files()
     given = beamline(tmp_path, capture)
     capture.unlink()
     with pytest.raises(UsageError, match=r"two\.cbors"), InlineRun(given):
         pass
-    assert len(os.listdir("/proc/self/fd")) <= before
+    assert not open_files() - before
 
 
 def test_a_wait_is_over_in_time_and_a_closed_run_does_not_wait(tmp_path: Path, capture: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from glimt.model.errors import RejectedMessageError, UsageError
 from glimt.services.file_watcher import FileWatcherService
 from glimt.services.file_watcher_clock import machine, read_stamp
+from glimt.services.recipe_log import RecipeLogFilter
 from glimt.services.service import ServiceSetup
 from hdf5_masters import frames, write_data, write_eiger_series
 from service_steps import sent, step_for
@@ -495,3 +497,35 @@ def test_link_that_leads_out_of_the_roots_rejects_the_message(tmp_path: Path, cl
 def test_configuration_with_an_unknown_key_is_an_error(tmp_path: Path, clock: Clock) -> None:
     with pytest.raises(UsageError, match=r"services\.file_watcher"):
         make_service(tmp_path, clock, patience=1)
+
+
+def test_lines_of_watches_that_are_handled_together_carry_their_own_recipe(tmp_path: Path, clock: Clock) -> None:
+    lines: list[str] = []
+
+    class Lines(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(f"{record.recipe_mark}: {record.getMessage()}")  # type: ignore[attr-defined]
+
+    handler = Lines()
+    handler.addFilter(RecipeLogFilter())
+    logger = logging.getLogger("glimt.services")
+    logger.addHandler(handler)
+    before, logger.level = logger.level, logging.INFO
+    service = make_service(tmp_path, clock)
+    try:
+        steps = []
+        for name in ("one", "two"):
+            (tmp_path / f"{name}_1.cbf").write_bytes(b"x")
+            parameters = {"pattern": f"{tmp_path}/{name}_%d.cbf", "pattern-start": 1, "pattern-end": 1}
+            steps.append(step_for(parameters, [], OUTPUT, environment={"ID": f"run-{name}"}))
+        service.handle_batch(steps)
+    finally:
+        service.close()
+        logger.removeHandler(handler)
+        logger.level = before
+    assert lines == [
+        f" [recipe run-one]: watching for {tmp_path}/one_%d.cbf",
+        f" [recipe run-two]: watching for {tmp_path}/two_%d.cbf",
+        f" [recipe run-one]: all 1 of {tmp_path}/one_%d.cbf were seen",
+        f" [recipe run-two]: all 1 of {tmp_path}/two_%d.cbf were seen",
+    ]

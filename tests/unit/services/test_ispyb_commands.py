@@ -16,9 +16,9 @@ from glimt.services.ispyb_commands import COMMANDS
 from glimt.services.service import ServiceSetup
 from glimt.stores.results_db import prepare_results
 from glimt.stores.results_schema import results_table
-from ispyb_command_tests import IspybCommandTests
 from ispyb_examples import EXAMPLES, READS, WITHOUT_ROWS
 from ispyb_rig import IspybRig
+from ispyb_service_tests import IspybServiceTests
 from service_steps import plain_step
 
 IMAGE = {
@@ -42,7 +42,7 @@ def url(empty_results: Path, tmp_path: Path) -> str:
     return f"sqlite:///{path}"
 
 
-class TestIspybOnSqlite(IspybCommandTests):
+class TestIspybOnSqlite(IspybServiceTests):
     pass
 
 

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from glimt.model.recipe import Recipe
+from glimt.services.image_request import AnalysisParameters
 from glimt.services.recipe_files import SHIPPED_RECIPES, list_recipes, load_recipe
 from glimt.services.recipe_lint import find_recipe_problems
 from glimt.services.service_outputs import CONTRACTS
+from glimt.services.x_ray_centering_task import CenteringParameters
 
 WATCHER = {"pattern": "x_%05d.cbf", "pattern-start": 1, "pattern-end": 9}
 RECIPE: dict[str, Any] = {
@@ -107,7 +109,11 @@ def test_results_that_go_nowhere_are_a_warning() -> None:
 
 def test_names_without_a_value_are_found_once_the_parameters_are_known() -> None:
     change = {
-        "4": {"parameters": {"ispyb_command": "{command}", "{key}": ["{a[b]}"]}, "comment": "{note}", "x": "{{no}}"}
+        "4": {
+            "parameters": {"ispyb_command": "{command}", "{key}": ["{a[b]}"]},
+            "comment": "{note}",
+            "service": "{{no}}",
+        }
     }
     assert _problems(change) == []
     recipe = Recipe.from_dict({**RECIPE, "4": {**RECIPE["4"], **change["4"]}})
@@ -156,3 +162,46 @@ def test_shipped_recipes_are_those_of_the_reference() -> None:
     for name in list_recipes():
         text = (SHIPPED_RECIPES / f"{name}.json").read_text(encoding="utf-8")
         assert len(json.loads(text)) == len(Recipe.from_json(text).nodes) + 1
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"1": {"paramters": {}}}, "step 1: nobody reads the key 'paramters'; did you mean 'parameters'?"),
+        (
+            {"4": {"transport_delay": 3}},
+            "step 4: nobody reads the key 'transport_delay'; did you mean 'transport-delay'?",
+        ),
+        ({"3": {"d_max": 40}}, "step 3: per_image_analysis does not read the key 'd_max' of a step; put it among 'par"),
+        ({"3": {"wrapper": {}}}, "step 3: per_image_analysis does not read the key 'wrapper' of a step"),
+        (
+            {"1": {"parameters": {**WATCHER, "time-out": 5}}},
+            "step 1: filewatcher does not read the parameter 'time-out'; did you mean 'timeout'?",
+        ),
+        (
+            {"3": {"parameters": {"image_command": "diffraction"}}},
+            "step 3: per_image_analysis does not read the parameter 'image_command'; images does",
+        ),
+        ({"3": {"parameters": {"colour": 1}}}, "step 3: per_image_analysis does not read the parameter 'colour'"),
+    ],
+)
+def test_what_zocalo_would_ignore_is_a_warning(change: dict[str, Any], words: str) -> None:
+    recipe = copy.deepcopy(RECIPE)
+    for number, entries in change.items():
+        recipe[number] |= entries
+    (problem,) = find_recipe_problems(Recipe.from_dict(recipe))
+    assert str(problem).startswith(words)
+    assert not problem.is_error
+
+
+def test_keys_and_parameters_of_other_peoples_services_are_their_own() -> None:
+    change = {"4": {"queue": "mimas", "wrapper": {}, "parameters": {"anything": 1}}}
+    assert _problems(change) == []
+    assert _problems({"4": {"parameters": {"ispyb_command": "insert_x", "whatever": "3"}}}) == []
+
+
+def test_the_parameters_of_a_contract_are_those_that_the_service_reads() -> None:
+    assert CONTRACTS["reduce.xray_centering"].parameters == {*CenteringParameters.__struct_fields__, "dcgid"}
+    assert CONTRACTS["per_image_analysis"].parameters == {
+        *AnalysisParameters.__struct_fields__, "filename", "number_of_frames", "start_frame_index",
+    }  # fmt: skip

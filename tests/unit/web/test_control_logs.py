@@ -54,6 +54,18 @@ def test_only_the_newest_entries_are_kept(ring: LogRing, log: logging.Logger) ->
     assert texts(ring.entries()) == [str(number) for number in range(15, 25)]
 
 
+def test_a_reader_gets_what_came_after_what_it_knows(ring: LogRing, log: logging.Logger) -> None:
+    assert ring.since(0) == (0, [])
+    log_numbers(log, 4)
+    n_known, entries = ring.since(1)
+    assert (n_known, texts(entries)) == (4, ["1", "2", "3"])
+    assert ring.since(n_known) == (4, [])
+    log.debug("not told")
+    log_numbers(log, 25)
+    n_known, entries = ring.since(n_known)
+    assert (n_known, texts(entries)) == (30, [str(number) for number in range(15, 25)])
+
+
 def test_entries_are_filtered_by_level(ring: LogRing, log: logging.Logger) -> None:
     log.debug("low")
     log.info("middle")

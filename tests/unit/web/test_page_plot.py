@@ -22,7 +22,7 @@ from glimt.web.page_want import PlotWant, message_from_page
 
 def held(array: npt.NDArray[Any], shape: tuple[int, ...] | None = None) -> Held:
     node = PageNode("/a", "dataset", {}, dtype=str(array.dtype), shape=array.shape if shape is None else shape)
-    return Held(array, node, 1, 0.0, None)
+    return Held(array, 1, 0.0, None, node)
 
 
 def plot(array: npt.NDArray[Any], kind: Any, **wanted: Any) -> tuple[dict[str, Any], list[npt.NDArray[Any]]]:

@@ -1,154 +1,17 @@
-"""Regions on the page: kept, measured at full resolution, divided, split."""
+"""Regions on the page: checked and kept."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pytest
 
 from glimt.model.errors import UsageError
-from glimt.web.page_feed import PageNode
-from glimt.web.page_plot import Held
 from glimt.web.page_region import PageRegion, region_from
-from glimt.web.page_region_curves import Now, RegionCurves
 from glimt.web.page_store import FILE_NAME, PageStore
 
 BOX = {"name": "box", "kind": "rectangle", "image": "/image", "bounds": [1, 3, 2, 5]}
-
-
-class Page:
-    """What a hub would hold."""
-
-    def __init__(self) -> None:
-        self.held: dict[str, Held] = {}
-        self.numbers: dict[str, float] = {}
-        self.version = 0
-        self.excluded: npt.NDArray[np.bool_] | None = None
-        self.curves = RegionCurves()
-
-    def show(self, event: int, **content: Any) -> None:
-        self.version += 1
-        for name, value in content.items():
-            array = np.asarray(value)
-            if array.shape == ():
-                self.numbers[f"/{name}"] = float(array)
-            node = PageNode(f"/{name}", "dataset", {}, shape=array.shape, dtype=str(array.dtype))
-            self.held[f"/{name}"] = Held(array, node, self.version, float(self.version), event)
-
-    def measure(self) -> bool:
-        now = Now(self.held, self.numbers, lambda _: self.excluded, float(self.version), None)
-        return self.curves.measure(now, histograms=True)
-
-    def follow(self, **region: Any) -> str:
-        made = region_from({**BOX, "id": "r1", **region})
-        self.curves.use([made])
-        return made.id
-
-    @property
-    def point(self) -> dict[str, Any]:
-        return self.curves.curves["r1"].point
-
-    @property
-    def values(self) -> list[float]:
-        return [float(value) for value in self.curves.curves["r1"].series.points[:, 2]]
-
-
-def test_each_version_of_an_image_is_a_point_divided_by_the_number_of_the_same_reading() -> None:
-    page = Page()
-    page.follow(denominator="/i0")
-    image = np.arange(100, dtype=np.uint16).reshape(10, 10)
-    page.show(4, image=image, i0=2.0)
-    assert page.measure()
-    assert not page.measure()
-    page.show(5, image=image * 2, i0=4.0)
-    page.measure()
-    total = image[1:3, 2:5].sum()
-    assert page.values == [total / 2.0, total * 2 / 4.0]
-    assert page.point["sum"] == total * 2
-    assert page.point["n_pixels"] == 6
-    assert page.point["event_number"] == 5
-    assert sum(page.point["histogram"]["counts"]) == 6
-    assert page.curves.curves["r1"].series.points[:, 1].tolist() == [4, 5]
-
-
-def test_a_denominator_that_is_zero_or_missing_gives_no_value_and_says_so() -> None:
-    page = Page()
-    page.follow(denominator="/i0")
-    page.show(1, image=np.ones((10, 10)), i0=0.0)
-    page.measure()
-    assert page.point["value"] is None
-    page.follow(denominator="/nothing")
-    page.measure()
-    assert page.point["value"] is None
-    assert "no number /nothing" in page.point["problem"]
-
-
-def test_masked_pixels_are_left_out() -> None:
-    page = Page()
-    page.follow(quantity="mean")
-    image = np.ones((10, 10), np.uint16)
-    image[1, 2] = 65535
-    page.excluded = image == 65535
-    page.show(1, image=image)
-    page.measure()
-    assert (page.point["value"], page.point["n_pixels"]) == (1.0, 5)
-
-
-def test_a_region_that_moves_begins_a_new_curve_and_one_that_is_renamed_does_not() -> None:
-    page = Page()
-    page.follow()
-    page.show(1, image=np.ones((10, 10)))
-    page.measure()
-    page.follow(name="other", color="#000000")
-    assert len(page.values) == 1
-    page.follow(bounds=[0, 1, 0, 1])
-    assert page.values == []
-    page.measure()
-    assert page.values == [1.0]
-
-
-@pytest.mark.parametrize("image", [np.zeros(5), np.array(3.0), np.zeros((0, 0)), np.array([["a"]], object)])
-def test_a_region_on_what_is_no_image_says_so(image: npt.NDArray[Any]) -> None:
-    page = Page()
-    page.follow()
-    page.show(1, image=image)
-    page.measure()
-    assert page.point["problem"]
-
-
-def test_a_value_is_followed_from_point_to_point_and_split_by_another() -> None:
-    page = Page()
-    split = {"on": "/laser", "above": 0.5}
-    page.follow(kind="value", bounds=None, image="/signal", split=split)
-    for i in range(6):
-        page.show(i, signal=float(i), laser=float(i % 2))
-        page.measure()
-    assert page.values == [0, 1, 2, 3, 4, 5]
-    assert page.point["split"]["on"]["mean"] == 3.0
-    assert page.point["split"]["off"]["mean"] == 2.0
-
-
-def test_a_curve_of_one_value_an_event_is_divided_and_binned_event_by_event() -> None:
-    page = Page()
-    split = {"on": "/laser", "delay": "/delay", "low": 0, "high": 2, "n_bins": 2}
-    page.follow(
-        kind="value", bounds=None, image="/signal", denominator="/i0", events="/number", split=split
-    )  # fmt: skip
-    page.show(
-        9,
-        signal=[2.0, 4.0, 9.0, 8.0], i0=[1.0, 2.0, 3.0, 0.0], laser=[1, 1, 1, 1], delay=[0.5, 0.5, 1.5, 1.5],
-        number=[11, 12, 13, 14],
-    )  # fmt: skip
-    page.measure()
-    np.testing.assert_array_equal(page.values, [2.0, 2.0, 3.0, np.nan])
-    assert page.curves.curves["r1"].series.points[:, 1].tolist() == [11, 12, 13, 14]
-    assert page.point["split"]["bins"]["on"]["mean"] == [2.0, 3.0]
-    page.show(10, i0=[1.0])
-    page.measure()
-    assert "/i0 has to be 4 numbers" in page.point["problem"]
 
 
 @pytest.mark.parametrize(

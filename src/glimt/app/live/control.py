@@ -18,7 +18,7 @@ from glimt.web.run_control import ConflictError, RunEndingError
 if TYPE_CHECKING:
     from glimt.app.live.live_engine import LiveEngine
     from glimt.engines.supervisor import RoleState
-    from glimt.web.health import Health
+    from glimt.model.health import Health
     from glimt.web.log_ring import LogRing
 
 log = logging.getLogger("glimt")

@@ -1,4 +1,4 @@
-"""How a live run is, in the words that status, doctor, metrics and pages read (`glimt.web.health`)."""
+"""How a live run is, in the words that status, doctor, metrics and pages read (`glimt.model.health`)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from glimt.app.bad_sample import sample_message
 if TYPE_CHECKING:
     from glimt.app.live.live_engine import LiveEngine
     from glimt.engines.supervisor import RoleState
-    from glimt.web.health import (
+    from glimt.model.health import (
         ConnectionState,
         DiskHealth,
         GapPattern,

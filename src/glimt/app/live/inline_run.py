@@ -6,20 +6,15 @@ import os
 import socket
 import threading
 import time
-import uuid
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
-from functools import partial
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from glimt.app.beamline import Beamline
-from glimt.app.live.failure_log import FailureLog
-from glimt.app.live.given_parameters import given_parameters
 from glimt.app.live.open_intake import OpenIntake
-from glimt.app.live.role_setup import describe_parameters, prepare_role
 from glimt.app.live.scan_output import WriteOutput
 from glimt.app.live.spill import OpenSpill
+from glimt.app.live.steered_run import SteeredRun
 from glimt.app.result_log import OpenLog
 from glimt.codecs.registry import protocol_named
 from glimt.engines.live_inline import InlineEngine, InlineRole
@@ -30,7 +25,7 @@ from glimt.pipeline.failure import Failure
 _WAIT_S = 0.1
 
 
-class InlineRun:
+class InlineRun(SteeredRun):
     """One run of a beamline file in this process; a context manager. A `glimt.app.live.live_engine.LiveEngine`.
 
     All code of the user runs in the thread that is in `run_until` (or, if none is, in `wait_for_report`): in the main
@@ -62,24 +57,12 @@ class InlineRun:
     def __init__(
         self, beamline: Beamline, *, serve_view: Callable[[Any], AbstractContextManager[Any]] | None = None
     ) -> None:
-        self.beamline = beamline
-        prepare_role(str(beamline.pipeline.path), beamline.log.level)
-        self._describe = partial(describe_parameters, beamline.pipeline.worker, beamline.pipeline.reducer)
-        self.parameters = given_parameters(beamline, self._describe())
-        self.slots = beamline.engine.worker_tags
-        self.began_at = time.monotonic()
-        self.report: dict[str, Any] = {}
-        self._log = FailureLog()
-        self.failures, self.n_failures, self.remarks = self._log.failures, self._log.n_failures, self._log.remarks
-        self.bad_messages: dict[str, list[list[bytes]]] = {}
+        super().__init__(beamline)
         names = (INGESTER, REDUCER, *self.slots)
         self.roles = {name: RoleState(process_id=os.getpid(), host=socket.gethostname()) for name in names}
         self._serve_view = serve_view
         self._view_url = ""
-        self._version = 0
-        self._lock = threading.Lock()
         self._turning = threading.Lock()
-        self._reported = threading.Condition()
         self._open = ExitStack()
         self._engine: InlineEngine | None = None
 
@@ -102,9 +85,6 @@ class InlineRun:
     # What the engine says ---------------------------------------------------------------------------------------
 
     def _take_report(self, report: dict[str, Any]) -> None:
-        for stream in report["streams"]:
-            if stream["bad_messages"]:
-                self.bad_messages[stream["name"]] = stream["bad_messages"]
         states = {INGESTER: report} | (self._engine.role_states() if self._engine is not None else {})
         if REDUCER in states:
             states[REDUCER]["view_url"] = self._view_url
@@ -113,9 +93,7 @@ class InlineRun:
             role = self.roles[name]
             role.state, role.heard_at, role.is_new = state, now, False
             role.history.append((now, state))
-        with self._reported:
-            self.report = report
-            self._reported.notify_all()
+        super()._take_report(report)
 
     def _take_failure(self, role: str, failure: Failure) -> None:
         self._log.take(role, [failure], 1)
@@ -125,30 +103,6 @@ class InlineRun:
     def _command(self, message: BeginScan | StopScan | SetValues) -> None:
         if self._engine is not None:
             self._engine.command(message)
-
-    def begin_scan(self, trigger_map: bytes, *, all_wrap: bool) -> str:
-        """Begin a scan with a trigger map that has been checked; return its identity."""
-        scan_id = str(uuid.uuid4())
-        self._command(BeginScan(scan_id, trigger_map, all_wrap))
-        return scan_id
-
-    def stop_scan(self, *, last: bool = False, insist: bool = False) -> None:
-        """End the scan with what has come; see `LiveEngine`."""
-        self._command(StopScan(last, insist))
-
-    def set_parameter(self, name: str, data: bytes) -> tuple[str, int]:
-        """Change a parameter from the next event on; return the new content hash and the version.
-
-        Raises
-        ------
-        ParameterError
-            The value does not fit the parameter's description; nothing changes.
-        """
-        with self._lock:
-            self.parameters.update({name: data})
-            self._version += 1
-            self._command(SetValues(self._version, self.parameters.data()))
-            return self.parameters.content_hash, self._version
 
     # The loop ---------------------------------------------------------------------------------------------------
 
@@ -205,16 +159,3 @@ class InlineRun:
         with self._turning:
             self._open.close()
             self._engine = None
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import itertools
 import secrets
-import threading
-import time
-import uuid
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from glimt.app.beamline import Beamline
-from glimt.app.live.failure_log import FailureLog
-from glimt.app.live.given_parameters import given_parameters
 from glimt.app.live.open_intake import OpenIntake
-from glimt.app.live.role_setup import describe_parameters, prepare_role
 from glimt.app.live.scan_output import WriteOutput
 from glimt.app.live.spill import OpenSpill
+from glimt.app.live.steered_run import SteeredRun
 from glimt.app.result_log import OpenLog
 from glimt.codecs.registry import protocol_named
 from glimt.engines.ingester import run_ingester
@@ -33,7 +27,7 @@ from glimt.engines.supervisor import INGESTER, REDUCER, RoleState, Supervisor
 _SCANS_A_PROCESS = 1_000_000
 
 
-class LiveRun:
+class LiveRun(SteeredRun):
     """One run of a beamline file; a context manager that starts and ends its processes.
 
     Parameters
@@ -47,20 +41,8 @@ class LiveRun:
 
     Attributes
     ----------
-    parameters : ParameterSet
-        Descriptions and newest values.
-    began_at : float
-        When it was made (monotonic) [s].
-    report : dict
-        The newest report of the ingester.
-    failures : list of str
-        The first calls of user code that raised, one line each.
-    n_failures : dict of str to int
-        By role.
-    remarks : list of str
-        What the operator was told.
-    bad_messages : dict of str to list
-        By stream, the first messages that broke its protocol.
+    parameters, slots, began_at, report, failures, n_failures, remarks, bad_messages
+        See `glimt.app.live.live_engine.LiveEngine`.
 
     Raises
     ------
@@ -75,25 +57,11 @@ class LiveRun:
         *,
         serve_view: Callable[[Any], AbstractContextManager[Any]] | None = None,
     ) -> None:
-        self.beamline = beamline
+        super().__init__(beamline)
         self.placement = placement
-        self._prepare = partial(prepare_role, str(beamline.pipeline.path), beamline.log.level)
-        self._prepare()
-        describe = partial(describe_parameters, beamline.pipeline.worker, beamline.pipeline.reducer)
-        self.parameters = given_parameters(beamline, describe())
-        self.slots = beamline.engine.worker_tags
-        self.began_at = time.monotonic()
-        self.report: dict[str, Any] = {}
-        self._log = FailureLog()
-        self.failures, self.n_failures, self.remarks = self._log.failures, self._log.n_failures, self._log.remarks
-        self.bad_messages: dict[str, list[list[bytes]]] = {}
-        self._describe = describe
         self._serve_view = serve_view
         self._token = secrets.token_bytes(32)
-        self._version = 0
         self._ingesters = itertools.count()
-        self._lock = threading.Lock()
-        self._reported = threading.Condition()
         self._addresses = {name: placement.address(name) for name in (INGESTER, REDUCER)}
         self._supervisor = Supervisor(
             placement,
@@ -170,41 +138,8 @@ class LiveRun:
             lease_s=self.placement.lease_s,
         )
 
-    # What roles say, in the supervisor's thread -----------------------------------------------------------------
-
-    def _take_report(self, report: dict[str, Any]) -> None:
-        for stream in report["streams"]:
-            if stream["bad_messages"]:
-                self.bad_messages[stream["name"]] = stream["bad_messages"]
-        with self._reported:
-            self.report = report
-            self._reported.notify_all()
-
-    # What the operator wants ------------------------------------------------------------------------------------
-
-    def begin_scan(self, trigger_map: bytes, *, all_wrap: bool) -> str:
-        """Begin a scan with a trigger map that has been checked; return its identity."""
-        scan_id = str(uuid.uuid4())
-        self._supervisor.command(BeginScan(scan_id, trigger_map, all_wrap))
-        return scan_id
-
-    def stop_scan(self, *, last: bool = False, insist: bool = False) -> None:
-        """End the scan with what has come; see `LiveEngine`."""
-        self._supervisor.command(StopScan(last, insist))
-
-    def set_parameter(self, name: str, data: bytes) -> tuple[str, int]:
-        """Change a parameter from the next event on; return the new content hash and the version.
-
-        Raises
-        ------
-        ParameterError
-            The value does not fit the parameter's description; nothing changes.
-        """
-        with self._lock:
-            self.parameters.update({name: data})
-            self._version += 1
-            self._supervisor.command(SetValues(self._version, self.parameters.data()))
-            return self.parameters.content_hash, self._version
+    def _command(self, message: BeginScan | StopScan | SetValues) -> None:
+        self._supervisor.command(message)
 
     def wait_for_report(self, condition: Callable[[dict[str, Any]], bool], limit_s: float) -> bool:
         """Wait until a report of the ingester fulfils a condition; tell whether one did in time [s]."""
@@ -226,16 +161,3 @@ class LiveRun:
         """End all processes."""
         self._supervisor.close()
         self.placement.close()
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -12,10 +12,11 @@ from glimt.codecs import dectris_v1, dectris_v2, stins
 from glimt.codecs.crystfel_geometry import parse_geometry
 from glimt.codecs.crystfel_geometry_detector import detector_geometry
 from glimt.codecs.crystfel_geometry_mask import constant_mask
+from glimt.codecs.crystfel_geometry_planes import file_mask, saturation_values
 from glimt.codecs.crystfel_geometry_record import CrystfelGeometry
 from glimt.codecs.registry import parse
 from glimt.kernels.masks import combine_masks, mask_values
-from glimt.kernels.masks_file import read_mask
+from glimt.kernels.masks_file import read_hdf5_array, read_mask
 from glimt.model.detector_geometry import DetectorGeometry
 from glimt.model.errors import DecodeError, UsageError
 from glimt.model.event import EventData
@@ -23,6 +24,7 @@ from glimt.model.geometry import Poni
 from glimt.model.parameters import BinaryParameter, Parameter, StrParameter
 from glimt.model.poni_text import parse_poni
 from glimt.pipeline.workers.series_header import SeriesHeader, header_of
+from glimt.pipeline.workers.untrusted_pixels import UntrustedPixels
 
 Frame = npt.NDArray[Any]
 Values = Mapping[str, Any]
@@ -60,13 +62,18 @@ class DetectorStream:
         Of the newest series; empty before the first, and for detectors that have none.
     n_headers : int
         How many there were: what was made for one header may be wrong for the next.
+    modules : (int, int, int) or None
+        Shape (module, slow, fast) of the newest frame, if it has modules.
     """
 
     def __init__(self) -> None:
         self.header, self.n_headers = SeriesHeader(), 0
+        self.modules: tuple[int, int, int] | None = None
 
     def read(self, event: EventData, parameters: Values | None) -> Frame | None:
         """Return the frame (slow, fast) of an event, ``None`` if it has none, such as the start of a series.
+
+        With the parameter ``geometry`` a frame (module, slow, fast) becomes one with its modules below each other.
 
         Raises
         ------
@@ -77,14 +84,29 @@ class DetectorStream:
         """
         name = setting(parameters, "stream", "")
         if name:
-            return self._read_named(event, name)
+            return self._flat(self._read_named(event, name), parameters)
         frames = {}
         for stream, data in event.streams.items():
             if data.typ in _DETECTORS and (frame := self._look(data)) is not None:
                 frames[stream] = frame
         if len(frames) > 1:
             raise UsageError(f"{', '.join(sorted(frames))} all have frames: name one in the parameter 'stream'")
-        return next(iter(frames.values()), None)
+        return self._flat(next(iter(frames.values()), None), parameters)
+
+    def _flat(self, frame: Frame | None, parameters: Values | None) -> Frame | None:
+        """Return a frame as (slow, fast), and keep the shape of one with modules."""
+        if frame is None:
+            return None
+        self.modules = None
+        if frame.ndim == 2:
+            return frame
+        if not setting(parameters, "geometry", b""):
+            raise UsageError(
+                f"frames of shape {frame.shape} have modules: set the parameter 'geometry' to what a CrystFEL geometry "
+                "file has"
+            )
+        self.modules = frame.shape[0], frame.shape[1], frame.shape[2]
+        return frame.reshape(frame.shape[0] * frame.shape[1], frame.shape[2])
 
     def _read_named(self, event: EventData, name: str) -> Frame | None:
         data = event.streams.get(name)
@@ -100,8 +122,11 @@ class DetectorStream:
         pixels = getattr(record, "data", None)
         if not isinstance(pixels, np.ndarray):
             return None
-        if pixels.ndim != 2:
-            raise DecodeError(f"a frame of shape {pixels.shape}; (slow, fast) is needed", where=f"{data.typ} frame")
+        if pixels.ndim not in (2, 3):
+            raise DecodeError(
+                f"a frame of shape {pixels.shape}; (slow, fast) or (module, slow, fast) is needed",
+                where=f"{data.typ} frame",
+            )
         return pixels
 
     def poni(self, shape: tuple[int, int], parameters: Values | None) -> Poni:
@@ -154,29 +179,68 @@ class DetectorStream:
             record,
             camera_length_m=self.header.distance_m if elsewhere else None,
             wavelength_angstrom=self.header.wavelength_angstrom if no_wavelength else None,
-            frame_shape=shape,
+            frame_shape=self.modules or shape,
         )
 
     def mask(self, frame: Frame, parameters: Values | None) -> npt.NDArray[np.bool_]:
         """Return the mask for frames like this: the header's, the user's, and that of the parameter ``geometry``.
 
         Where the header has none, pixels of ``frame`` that have one of the two greatest values of an unsigned type, or
-        -1 or -2, are excluded: detectors mark gaps and bad pixels so.
+        -1 or -2, are excluded: detectors mark gaps and bad pixels so. Of the masks that the geometry file names, those
+        in files of their own are read; a stream has no file of images that could have others.
 
         Raises
         ------
         UsageError
-            The user's mask cannot be read, or a mask has another shape.
+            A mask cannot be read, or has another shape.
         """
         if self.header.mask is not None:
-            mask = combine_masks(np.zeros(frame.shape, np.bool_), self.header.mask)
+            header = self.header.mask
+            if self.modules is not None and header.shape == self.modules:
+                header = header.reshape(frame.shape)
+            mask = combine_masks(np.zeros(frame.shape, np.bool_), header)
         else:
             mask = mask_values(frame, (-1, -2))
         record, shape = _geometry_file(parameters), (frame.shape[0], frame.shape[1])
         if record is not None:
-            mask = combine_masks(mask, constant_mask(record, self._panels(record, shape)))
+            detector = self._panels(record, shape)
+            mask = combine_masks(mask, constant_mask(record, detector))
+            named = file_mask(record, detector, _read_planes)
+            mask = mask if named is None else combine_masks(mask, named)
         path = setting(parameters, "mask", "")
         return combine_masks(mask, read_mask(path, shape=shape)) if path else mask
+
+    def untrusted(
+        self, frame: Frame, parameters: Values | None, *, mask: npt.NDArray[np.bool_], saturated: bool
+    ) -> UntrustedPixels | None:
+        """Return what finds the pixels of single frames that the parameter ``geometry`` says are bad, if it is set.
+
+        Parameters
+        ----------
+        frame : ndarray
+            A frame like those to come.
+        parameters : mapping
+            Of the worker.
+        mask : ndarray
+            (slow, fast) what `mask` gives.
+        saturated : bool
+            Whether saturated pixels count as bad: those above ``max_adu`` and the saturation map.
+
+        Raises
+        ------
+        UsageError
+            The saturation map cannot be read, or has another shape.
+        """
+        record = _geometry_file(parameters)
+        if record is None:
+            return None
+        detector = self._panels(record, (frame.shape[0], frame.shape[1]))
+        limits = saturation_values(record, detector, _read_planes) if saturated else None
+        return UntrustedPixels(record, detector, saturation=limits, mask=mask)
+
+
+def _read_planes(file: str | None, dataset: str) -> npt.NDArray[Any] | None:
+    return None if file is None else read_hdf5_array(file, dataset)
 
 
 def _geometry_file(parameters: Values | None) -> CrystfelGeometry | None:

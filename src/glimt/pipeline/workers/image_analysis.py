@@ -16,6 +16,7 @@ from glimt.model.detector_geometry import DetectorGeometry
 from glimt.model.geometry import Poni
 from glimt.model.sensor_absorption import absorption_per_mm
 from glimt.pipeline.workers.spot_options import SpotOptions
+from glimt.pipeline.workers.untrusted_pixels import UntrustedPixels, mark_untrusted
 
 HC_EV_METER = 1.239841984332002e-06
 
@@ -62,6 +63,8 @@ class ImageAnalyzer:
     saturation_value : float, optional
         Largest count to trust. Negative pixels of integer frames, and the two greatest values of unsigned types, which
         mark gaps and bad pixels, are never trusted.
+    untrusted : UntrustedPixels, optional
+        Finds pixels of single frames that are not to be trusted either.
 
     Raises
     ------
@@ -76,10 +79,11 @@ class ImageAnalyzer:
         options: SpotOptions | None = None,
         mask: npt.ArrayLike | None = None,
         saturation_value: float | None = None,
+        untrusted: UntrustedPixels | None = None,
     ) -> None:
         self.shape, self._placements = geometry.layout()
         self._options = SpotOptions() if options is None else options
-        self._mask, self._saturation = mask, saturation_value
+        self._mask, self._saturation, self._untrusted = mask, saturation_value, untrusted
         self._finders: dict[str, SpotFinder | PanelSpotFinder] = {}
         self._quality = ImageQualityAnalyzer(
             geometry,
@@ -106,6 +110,8 @@ class ImageAnalyzer:
         pixels = np.asarray(frame)
         if pixels.ndim == 3 and (pixels.shape[0] * pixels.shape[1], pixels.shape[2]) == self.shape:
             pixels = pixels.reshape(self.shape)
+        if self._untrusted is not None and (bad := self._untrusted.find(pixels)) is not None:
+            pixels = mark_untrusted(pixels, bad)
         finder = self._finders.get(pixels.dtype.str)
         if finder is None:
             finder = self._finders[pixels.dtype.str] = self._make_finder(pixels.dtype)

@@ -27,7 +27,7 @@ class MadeFor(Generic[K]):
     def get(self, stream: DetectorStream, frame: Frame, parameters: Values | None) -> K:
         """Return it for a frame."""
         given = {name: entry.data for name, entry in (parameters or {}).items()}
-        now = (stream.n_headers, frame.shape, frame.dtype.str, given)
+        now = (stream.n_headers, stream.modules, frame.shape, frame.dtype.str, given)
         if self._made is None or now != self._for:
             self._made, self._for = None, None
             self._made = self._make(stream, frame, parameters)

@@ -60,9 +60,11 @@ def _make(stream: DetectorStream, frame: Frame, parameters: Values | None) -> Im
         sensor_thickness_m=header.sensor_thickness_m,
         sensor_material=header.sensor_material,
     )
+    mask = stream.mask(frame, parameters)
     return ImageAnalyzer(
         geometry,
         options=parse_spot_options(setting(parameters, "spots", "")),
-        mask=stream.mask(frame, parameters),
+        mask=mask,
         saturation_value=header.saturation_value,
+        untrusted=stream.untrusted(frame, parameters, mask=mask, saturated=True),
     )

@@ -14,13 +14,16 @@ export class Api {
 
   constructor() {
     const hash = new URLSearchParams(location.hash.slice(1));
-    this.token = hash.get("api_key") ?? new URLSearchParams(location.search).get("api_key") ?? "";
+    const given = hash.get("api_key") ?? new URLSearchParams(location.search).get("api_key");
+    if (given) history.replaceState(null, "", location.pathname);
+    this.token = given ?? sessionStorage.getItem("glimt-token") ?? "";
   }
 
-  /** Remember the token in the address, so that a reload or a bookmark has it; a fragment is never sent. */
+  /** Remember the token for this tab and its reloads, not in the address: that is in the history, and on the screen. */
   setToken(token: string): void {
     this.token = token;
-    history.replaceState(null, "", `${location.pathname}#api_key=${encodeURIComponent(token)}`);
+    if (token) sessionStorage.setItem("glimt-token", token);
+    else sessionStorage.removeItem("glimt-token");
   }
 
   setWho(who: string): void {
@@ -35,14 +38,18 @@ export class Api {
     return url.href;
   }
 
-  /** Address of a download. */
-  link(route: string): string {
-    const url = new URL(`${ROOT}/${route}`, document.baseURI);
-    if (this.token) url.searchParams.set("api_key", this.token);
-    return url.href;
+  /** A file and its name; the token goes in a header, so that no list of downloads has it. */
+  async file(route: string): Promise<[Blob, string]> {
+    const answer = await this.send("GET", route);
+    return [await answer.blob(), /filename="([^"]+)"/.exec(answer.headers.get("Content-Disposition") ?? "")?.[1] ?? "glimt"];
   }
 
   async call<T>(method: string, route: string, body?: object | string | Blob): Promise<T> {
+    const text = await (await this.send(method, route, body)).text();
+    return (text ? JSON.parse(text) : null) as T;
+  }
+
+  private async send(method: string, route: string, body?: object | string | Blob): Promise<Response> {
     const headers: Record<string, string> = {};
     if (this.token) headers["Authorization"] = `Bearer ${this.token}`;
     if (this.who) headers["X-Glimt-Who"] = encodeURIComponent(this.who);
@@ -58,9 +65,8 @@ export class Api {
     } catch {
       throw new ApiError(0, "the server does not answer");
     }
-    const text = await answer.text();
-    if (!answer.ok) throw new ApiError(answer.status, reasonOf(text) || `${answer.status} ${answer.statusText}`);
-    return (text ? JSON.parse(text) : null) as T;
+    if (!answer.ok) throw new ApiError(answer.status, reasonOf(await answer.text()) || `${answer.status} ${answer.statusText}`);
+    return answer;
   }
 }
 

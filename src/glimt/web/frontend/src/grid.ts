@@ -6,11 +6,13 @@ import { ImageView } from "./image_view.ts";
 import { COLUMNS, type Panel, spanOn } from "./layout.ts";
 import { type MenuEntry, openMenu } from "./menu.ts";
 import { duration } from "./numbers.ts";
-import { type Page, type View, cssColor, download, lastName, titleOf } from "./page.ts";
+import { type Page, type View, attempt, cssColor, download, lastName, titleOf } from "./page.ts";
 import type { Message, Plot, Want } from "./protocol.ts";
 import { NumberView, TextView } from "./small_views.ts";
 
 const STALE_S = 5;
+const MOST_WANTS = 64; // of one viewer, by the server
+const LEFT_OUT = `only ${MOST_WANTS} plots are drawn at a time, and this one is left out: scroll, or remove others`;
 const ROW_PX = 42;
 
 interface Shown {
@@ -65,7 +67,16 @@ export class Grid {
   }
 
   wants(): Want[] {
-    return [...this.shown.values()].filter((shown) => shown.visible).flatMap((shown) => shown.view.wants()).slice(0, 64);
+    const wants: Want[] = [];
+    for (const { visible, view, problem } of this.shown.values()) {
+      const more = visible ? view.wants() : [];
+      const fits = wants.length + more.length <= MOST_WANTS;
+      if (fits) wants.push(...more);
+      if (fits === (problem.textContent !== LEFT_OUT)) continue;
+      setText(problem, fits ? "" : LEFT_OUT);
+      problem.hidden = fits;
+    }
+    return wants;
   }
 
   themed(): void {
@@ -105,12 +116,13 @@ export class Grid {
   }
 
   private freshen(): void {
+    const { progress, freshness } = this.page.store.state;
     for (const shown of this.shown.values()) {
       const age = (performance.now() - this.changed(shown)) / 1000;
       // What does not change while others do is no older than they are.
-      const stale = !this.page.store.connected || (age > STALE_S && this.page.store.state.freshness?.state !== "live");
+      const stale = !this.page.store.connected || (age > STALE_S && freshness?.state !== "live" && !progress?.finished);
       const event = shown.event === null ? "" : `#${shown.event} · `;
-      setText(shown.pill, stale ? `stale ${duration(Math.floor(age))}` : `${event}${age > STALE_S ? `same for ${duration(Math.floor(age))}` : "live"}`);
+      setText(shown.pill, stale ? `stale ${duration(Math.floor(age))}` : `${event}${progress?.finished ? "ended" : age > STALE_S ? `same for ${duration(Math.floor(age))}` : "live"}`);
       shown.pill.classList.toggle("stale", stale);
       shown.root.classList.toggle("is-stale", stale);
     }
@@ -124,6 +136,7 @@ export class Grid {
     const ids = first === "region:*" ? (store.state.regions ?? []).map((region) => `region:${region.id}`) : panel.paths;
     if (!["number", "history", "histogram", "scatter", "delay"].includes(panel.kind)) return changedAt;
     const newest = Math.max(...ids.map((id) => Math.max(store.seriesOf(id).time.at(-1) ?? 0, store.points[id.slice(7)]?.time_s ?? 0)), 0);
+    if (!newest) return changedAt; // nothing has come yet
     // Clocks of server and browser may differ: the server's newest time arrived when it arrived.
     return store.receivedAt - 1000 * Math.max((store.timeS || now) - newest, 0);
   }
@@ -142,13 +155,17 @@ export class Grid {
 
   private menu(shown: Shown): MenuEntry[] {
     const { panel, view } = shown;
-    const { api } = this.page;
     const path = panel.paths[0] ?? "";
+    const encoded = path.split("/").map(encodeURIComponent).join("/");
+    const save = (route: string) => async () => {
+      const file = await attempt(this.page.api.file(route));
+      if (file) download(...file);
+    };
     const data: MenuEntry[] = path.startsWith("region:")
-      ? panel.paths.filter((id) => id !== "region:*").map((id) => ({ label: "Data as CSV", href: api.link(`regions/${id.slice(7)}.csv`) }))
+      ? panel.paths.filter((id) => id !== "region:*").map((id) => ({ label: "Data as CSV", run: save(`regions/${id.slice(7)}.csv`) }))
       : panel.kind === "number" || panel.kind === "history"
-        ? [{ label: "History as CSV", href: api.link(`history${path}.csv`) }]
-        : ["csv", "h5", "npy"].map((type) => ({ label: `Data as ${{ csv: "CSV", h5: "HDF5", npy: "NumPy" }[type]!}`, href: api.link(`export${path}.${type}`) }));
+        ? [{ label: "History as CSV", run: save(`history${encoded}.csv`) }]
+        : ["csv", "h5", "npy"].map((type) => ({ label: `Data as ${{ csv: "CSV", h5: "HDF5", npy: "NumPy" }[type]!}`, run: save(`export${encoded}.${type}`) }));
     const change = (run: () => void) => () => (run(), this.arrange(), this.page.edited());
     return [
       ...(view.menu?.() ?? []), "line",

@@ -28,7 +28,7 @@ export class HealthDock {
     if (health) parts.push(...run(health));
     if (progress) parts.push(list("Replay", [["events", count(progress.n_events)], ["results", count(progress.n_results)], ["failures", count(progress.n_failures)],
       ["done", progress.fraction === null || progress.fraction === undefined ? "–" : `${(100 * progress.fraction).toFixed(0)} %`], ...(progress.errors ?? []).map((text): [string, string] => ["error", text])]));
-    parts.push(list("Picture", [["newest data", freshness ? `${freshness.state}${freshness.reason ? `: ${freshness.reason}` : ""}` : "–"], ["this page", this.screenTimes()], ["viewers", count(viewers)]]));
+    parts.push(list("Picture", [["newest data", progress?.finished ? "of a replay that has ended" : freshness ? `${freshness.state}${freshness.reason ? `: ${freshness.reason}` : ""}` : "–"], ["this page", this.screenTimes()], ["viewers", count(viewers)]]));
     if (problems?.length) parts.push(list("Published, but not shown", problems.map(({ path, reason }): [string, string] => [path, reason])));
     this.facts.replaceChildren(...parts.filter((part) => part !== null));
     if (!this.lines.childElementCount) this.drawLog();
@@ -45,15 +45,15 @@ export class HealthDock {
 }
 
 function run(health: Health): Node[] {
-  const { scan = {}, latency_s: latency = {} } = health;
+  const { scan, latency_s: latency = {} } = health;
   const waits = backlog(health);
   const quantiles = Object.entries(latency).map(([quantile, seconds]) => `p${short(Number(quantile) * 100)} ${duration(seconds)}`).join(", ");
   return [
     list("Run", [["state", health.state ?? "–"], ...(health.reason ? [["reason", health.reason] as [string, string]] : []), ["up", duration(health.uptime_s)],
-      ["scan", `${scan.scan_number ?? "–"}, ${count(scan.completed_events)} of ${scan.total_events ? count(scan.total_events) : "open end"}${scan.finished ? ", finished" : ""}`],
-      ["rate", `${short(scan.event_rate, 3)} events/s`], ["failed events", count(scan.n_failures)],
-      ["backlog", `${count(waits.events)} events, ${waits.drain_s === null ? "not draining" : waits.events ? `drained in ${duration(waits.drain_s)}` : "none"}`],
-      ["memory", queue(health.ingester)], ["latency", quantiles || "–"]]),
+      ...(scan ? [["scan", `${scan.scan_number ?? "–"}, ${count(scan.completed_events)} of ${scan.total_events ? count(scan.total_events) : "open end"}${scan.finished ? ", finished" : ""}`],
+        ["rate", `${short(scan.event_rate, 3)} events/s`], ["failed events", count(scan.n_failures)],
+        ["backlog", `${count(waits.events)} events, ${waits.drain_s === null ? "not draining" : waits.events ? `drained in ${duration(waits.drain_s)}` : "none"}`],
+        ["memory", queue(health.ingester)], ["latency", quantiles || "–"]] as [string, string][] : [])]),
     ...streams(health), workers(health),
     ...(Object.keys(health.disks ?? {}).length ? [list("Disks", Object.entries(health.disks ?? {}).map(([path, disk]): [string, string] =>
       [disk.what ?? path, `${bytes(disk.free_bytes)} free, ${bytes(disk.write_rate)}/s${disk.error ? `, ${disk.error}` : ""}`]))] : []),

@@ -27,7 +27,7 @@ export class ImageView implements View {
   readonly root: HTMLElement;
   private readonly path: string;
   private readonly view = new Viewport();
-  private readonly screen = el("canvas", { tabindex: 0, class: "screen", "aria-label": "image; + and - zoom, 0 fits, R P O draw regions" });
+  private readonly screen = el("canvas", { tabindex: 0, class: "screen", role: "application", "aria-label": "image; + and - zoom, 0 fits, R P O choose a region, Enter places it, arrows move it" });
   private readonly cursor = el("output", { class: "cursor" });
   private readonly bar: ColorBar;
   private readonly layer: RegionLayer;
@@ -276,7 +276,9 @@ export class ImageView implements View {
     const { center } = objectOf(this.page.store.node(this.path)?.attributes?.["grid"]);
     if (!Array.isArray(center)) return;
     const [fast, slow] = center.map(Number);
-    cross(context, ...this.view.toCanvas(fast ?? 0, slow ?? 0), 12, "#ff4d4f");
+    const place = this.view.toCanvas(fast ?? 0, slow ?? 0);
+    cross(context, ...place, 18, "#fff");
+    cross(context, ...place, 12, "#ff4d4f");
   }
 
   private valueAt(slow: number, fast: number): number | null {
@@ -298,7 +300,9 @@ export class ImageView implements View {
     const q = geometry && qOf(geometry, twoTheta(geometry, slow! + 0.5, fast! + 0.5));
     const scattering = q ? `  q ${short(q)} Å⁻¹  d ${short((2 * Math.PI) / q)} Å` : "";
     const unit = unitOf(this.path, this.page.store);
-    setText(this.cursor, `slow ${slow!}  fast ${fast!}  ${value === null ? "masked" : `${short(value, 6)} ${unit}`.trimEnd()}${binned}${scattering}`);
+    const { axes, grid } = this.page.store.node(this.path)?.attributes ?? {};
+    const [down, right] = Array.isArray(axes) && axes[0] && axes[1] ? axes.map(String) : grid ? ["row", "column"] : ["slow", "fast"];
+    setText(this.cursor, `${down} ${slow!}  ${right} ${fast!}  ${value === null ? "masked" : `${short(value, 6)} ${unit}`.trimEnd()}${binned}${scattering}`);
   }
 
   private listen(): void {
@@ -316,19 +320,24 @@ export class ImageView implements View {
       if (!this.image) return; // nothing is there yet that a region could be drawn on
       screen.setPointerCapture(event.pointerId);
       this.fingers.set(event.pointerId, event);
-      this.ours = this.fingers.size === 1 && event.button === 0 && this.layer.down(place(event));
+      if (this.fingers.size > 1) this.layer.cancel(); // the finger before began no region: two zoom
+      this.ours = this.fingers.size === 1 && event.button === 0 && this.layer.down(place(event), event.pointerType === "touch");
       this.changed();
     });
     screen.addEventListener("pointermove", (event) => {
       const before = this.fingers.get(event.pointerId);
       this.at = place(event);
-      if (this.ours || this.layer.tool === "polygon") this.layer.move(this.at);
+      if (this.ours || (this.layer.tool === "polygon" && this.fingers.size < 2)) this.layer.move(this.at);
       else if (before) this.dragged(before, event);
       if (before) this.fingers.set(event.pointerId, event);
       this.changed();
     });
     screen.addEventListener("pointerup", (event) => {
       if (this.ours) this.layer.up(place(event));
+      this.ours = false;
+    });
+    screen.addEventListener("pointercancel", () => {
+      if (this.ours) this.layer.cancel();
       this.ours = false;
     });
     for (const name of ["pointerup", "pointercancel"] as const) screen.addEventListener(name, (event) => this.fingers.delete(event.pointerId));
@@ -339,12 +348,14 @@ export class ImageView implements View {
     screen.addEventListener("keydown", (event) => this.key(event));
   }
 
-  /** One finger pans, two zoom. */
+  /** One finger pans, or scrolls the page where there is nothing to pan; two zoom. */
   private dragged(before: PointerEvent, now: PointerEvent): void {
     const other = [...this.fingers.values()].find((finger) => finger.pointerId !== now.pointerId);
     if (other) {
       const apart = (finger: PointerEvent) => Math.hypot(finger.offsetX - other.offsetX, finger.offsetY - other.offsetY);
       this.zoom(apart(now) / Math.max(apart(before), 1), (now.offsetX + other.offsetX) / 2, (now.offsetY + other.offsetY) / 2);
+    } else if (this.view.isFitted && now.pointerType === "touch") {
+      this.screen.closest(".grid")?.scrollBy(0, before.clientY - now.clientY);
     } else {
       this.view.pan(now.offsetX - before.offsetX, now.offsetY - before.offsetY);
       this.page.wantsChanged();

@@ -65,12 +65,19 @@ function partsOfOthers(tree: TreeNode[]): Set<string> {
   return used;
 }
 
+/** Numbers of streams come without being published: a scan engine's many counters are there to be added, no page of their own. */
+const ofStreams = /^\/stream(s|_means)\//;
+
 /** Make a page from the published tree alone: tiles first, then images beside curves, then the rest. */
 export function defaultLayout(tree: TreeNode[], nRegions: number): Layout {
   const used = partsOfOthers(tree);
-  const shown = tree.filter((node) => node.kind === "dataset" && node.plot && node.plot !== "none" && !used.has(node.path));
+  const shown = tree.filter((node) => node.kind === "dataset" && node.plot && node.plot !== "none" && !used.has(node.path) && !ofStreams.test(node.path));
   const of = (kind: PanelKind) => shown.filter((node) => node.plot === kind).map((node) => newPanel(kind, [node.path]));
-  const area = (panel: Panel) => (tree.find((node) => node.path === panel.paths[0])?.shape ?? []).slice(-2).reduce((a, b) => a * b, 1);
+  // Of grid scans the newest is published first; however large, it stays before the others.
+  const area = (panel: Panel) => {
+    const node = tree.find(({ path }) => path === panel.paths[0]);
+    return node?.attributes?.["grid"] ? 0 : (node?.shape ?? []).slice(-2).reduce((a, b) => a * b, 1);
+  };
   const images = of("image").sort((a, b) => area(b) - area(a)), curves = of("curve");
   const panels = of("number").slice(0, 24);
   const beside = [...curves];

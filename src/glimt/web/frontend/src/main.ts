@@ -43,7 +43,7 @@ const page: Page = {
     regionDock.select(id);
     store.tell("selection");
   },
-  openDock: (name) => name !== dockName && showDock(name),
+  openDock: (name) => name !== dockName && window.innerWidth > 700 && showDock(name), // on a phone it would hide the plot
 };
 
 function drawAll(): void {
@@ -73,6 +73,7 @@ function screenTimes(): string {
 
 const connection = new Connection(() => api.socketUrl(), () => api.who, (message) => {
   store.take(message);
+  if (message.header.type === "problem") toast(message.header.reason ?? "the server refused a message", "error");
   if (message.header.type !== "data") return;
   owesReady = true;
   // A hidden tab gets no animation frames: it asks for nothing and answers once a second.
@@ -80,7 +81,7 @@ const connection = new Connection(() => api.socketUrl(), () => api.who, (message
   else frame ||= requestAnimationFrame(drawAll);
 }, () => {
   store.connected = connection.status === "open";
-  if (connection.status === "lost") void askToken();
+  if (connection.status === "lost") void greet();
   store.tell("connection");
   renewBar();
 });
@@ -116,12 +117,12 @@ function showDock(key: string): void {
 }
 
 function renewBar(): void {
-  const { health, freshness, event_number: newest, viewers: looking } = store.state;
+  const { health, progress, freshness, event_number: newest, viewers: looking } = store.state;
   const isLost = connection.status === "lost";
-  setText(state, health?.state ?? (store.state.progress ? "replay" : "–"));
+  setText(state, health?.state ?? (progress ? `replay${progress.fraction == null ? "" : ` ${Math.floor(100 * progress.fraction)} %`}` : "–"));
   state.className = `pill ${health?.state ?? ""}`;
-  setText(fresh, isLost ? "no connection" : freshness?.state ?? "…");
-  fresh.className = `pill ${isLost ? "lost" : freshness?.state ?? ""}`;
+  setText(fresh, isLost ? "no connection" : progress?.finished ? "ended" : freshness?.state ?? "…");
+  fresh.className = `pill ${isLost ? "lost" : progress?.finished ? "ended" : freshness?.state ?? ""}`;
   setText(event, newest === null || newest === undefined ? "" : `event ${newest}`);
   setText(rate, health?.scan?.event_rate === undefined ? "" : `${short(health.scan.event_rate, 3)}/s`);
   const gone = Object.values(health?.streams ?? {}).reduce((total, { ledger = {} }) =>
@@ -129,7 +130,7 @@ function renewBar(): void {
   setText(lost, gone ? `${count(gone)} lost or failed` : "");
   setText(viewers, looking && looking > 1 ? `${looking} viewers` : "");
   const wait = Math.max(0, Math.ceil((connection.retryAt - Date.now()) / 1000));
-  const text = isLost ? `Connection lost; what is shown is old. Trying again${wait ? ` in ${wait} s` : ""} …`
+  const text = isRefused ? "This page needs a token. Reload it to give one." : isLost ? `Connection lost; what is shown is old. Trying again${wait ? ` in ${wait} s` : ""} …`
     : freshness?.state === "lost" ? `The reducer does not answer; what is shown is old. ${freshness.reason}` : "";
   notice.hidden = !text;
   setText(notice, text);
@@ -154,27 +155,35 @@ function switchTheme(): void {
   grid.themed();
 }
 
-let isAsking = false;
+let isGreeting = false, isRefused = false;
 
-/** Greet the server; ask for the token where it wants one. */
-async function askToken(): Promise<void> {
-  if (isAsking) return;
-  try {
-    const hello = await api.call<{ name: string; may_change: boolean }>("GET", "hello");
-    page.mayChange = hello.may_change;
-    document.body.classList.toggle("view-only", !hello.may_change);
-    setText(name, hello.name);
-    document.title = `${hello.name} – glimt`;
-    store.tell("regions", "parameters");
-  } catch (error) {
-    if (!(error instanceof ApiError) || error.status !== 401) return;
-    isAsking = true;
-    const token = window.prompt("This page needs a token (glimt printed it when the run began)");
-    isAsking = false;
-    if (!token) return;
-    api.setToken(token.trim());
-    connection.retryNow();
+/** Learn what this page may do; ask for the token where the server wants one; without it there is nothing to connect to. */
+async function greet(): Promise<void> {
+  if (isGreeting || isRefused) return;
+  isGreeting = true;
+  let question = "This page needs the token of the run", isGiven = false;
+  while (!isRefused) {
+    try {
+      const hello = await api.call<{ name: string; may_change: boolean }>("GET", "hello");
+      api.setToken(api.token);
+      page.mayChange = hello.may_change;
+      document.body.classList.toggle("view-only", !hello.may_change);
+      setText(name, hello.name);
+      document.title = `${hello.name} – glimt`;
+      store.tell("regions", "parameters");
+      if (isGiven) connection.retryNow();
+      break;
+    } catch (error) {
+      if (!(error instanceof ApiError) || error.status !== 401) break;
+      if (api.token) question = "This is not the token of the run; try again";
+      const token = api.token ? "" : window.prompt(question)?.trim();
+      isRefused = token === undefined;
+      isGiven ||= Boolean(token);
+      api.setToken(token ?? "");
+    }
   }
+  isGreeting = false;
+  renewBar();
 }
 
 const theme = localStorage.getItem("glimt-theme");
@@ -183,4 +192,5 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => grid
 document.addEventListener("visibilitychange", () => page.wantsChanged());
 store.on(["health", "progress", "freshness", "event_number", "viewers"], renewBar);
 window.setInterval(renewBar, 1000);
-void askToken().then(() => connection.open());
+window.addEventListener("hashchange", () => location.reload()); // a link with another token, in the same tab
+void greet().then(() => isRefused || connection.open());

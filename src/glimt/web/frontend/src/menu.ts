@@ -2,7 +2,7 @@
 
 import { el } from "./elements.ts";
 
-export type MenuEntry = { label: string; run?: () => void; href?: string; checked?: boolean; off?: boolean } | "line";
+export type MenuEntry = { label: string; run?: () => void; checked?: boolean; off?: boolean } | "line";
 
 export function openMenu(anchor: HTMLElement, entries: MenuEntry[]): void {
   document.querySelector(".menu")?.remove();
@@ -16,13 +16,12 @@ export function openMenu(anchor: HTMLElement, entries: MenuEntry[]): void {
   const items = entries.map((entry) => {
     if (entry === "line") return el("hr");
     const mark = entry.checked === undefined ? "" : entry.checked ? "✓ " : "\u2003";
-    if (entry.href) return el("a", { href: entry.href, download: "", role: "menuitem", onclick: close }, mark + entry.label);
-    return el("button", { type: "button", role: "menuitem", disabled: entry.off, onclick: () => (close(), entry.run?.()) }, mark + entry.label);
+    return el("button", { type: "button", role: "menuitem", disabled: entry.off, onclick: () => (close(), anchor.focus(), entry.run?.()) }, mark + entry.label);
   });
   const menu = el("div", { class: "menu", role: "menu", onkeydown: (event: KeyboardEvent) => {
-    const focusable = [...menu.querySelectorAll<HTMLElement>("a, button:not(:disabled)")];
+    const focusable = [...menu.querySelectorAll<HTMLElement>("button:not(:disabled)")];
     const at = focusable.indexOf(document.activeElement as HTMLElement);
-    if (event.key === "Escape") (close(), anchor.focus());
+    if (event.key === "Escape" || event.key === "Tab") (close(), anchor.focus());
     else if (event.key === "ArrowDown") focusable[(at + 1) % focusable.length]?.focus();
     else if (event.key === "ArrowUp") focusable[(at + focusable.length - 1) % focusable.length]?.focus();
     else return;
@@ -33,6 +32,6 @@ export function openMenu(anchor: HTMLElement, entries: MenuEntry[]): void {
   menu.style.left = `${Math.max(4, Math.min(at.left, window.innerWidth - menu.offsetWidth - 4))}px`;
   const below = at.bottom + menu.offsetHeight + 4 < window.innerHeight;
   menu.style.top = `${below ? at.bottom + 2 : Math.max(4, at.top - menu.offsetHeight - 2)}px`;
-  menu.querySelector<HTMLElement>("a, button:not(:disabled)")?.focus();
+  menu.querySelector<HTMLElement>("button:not(:disabled)")?.focus();
   document.addEventListener("pointerdown", outside, true);
 }

@@ -50,7 +50,8 @@ export function titleOf(panel: Panel, store: Store): string {
 export function labelOf(path: string, store: Store): string {
   if (path === "region:*") return "Regions";
   if (path.startsWith("region:")) return store.region(path.slice(7))?.name ?? "region";
-  return path.replace(/^\//, "").replaceAll("/", " / ");
+  const title = store.node(path)?.attributes?.["title"];
+  return typeof title === "string" ? title : path.replace(/^\//, "").replaceAll("/", " / ");
 }
 
 export function unitOf(path: string, store: Store): string {

@@ -76,7 +76,7 @@ export class ParameterDock {
       const select = el("select", { onchange: () => this.send(name, select.value, 0) }, ...choices.map((each) => el("option", {}, each)));
       return [el("div", {}, select), (value) => (select.value = value ?? String(preset ?? ""))];
     }
-    const box = el("input", { type: isNumber ? "number" : "text", step: dtype === "int" ? 1 : "any", min: minimum, max: maximum, onchange: () => this.send(name, box.value, 0) });
+    const box = el("input", { type: isNumber ? "number" : "text", "aria-label": name, step: dtype === "int" ? 1 : "any", min: minimum, max: maximum, onchange: () => this.send(name, box.value, 0) });
     if (!isNumber || minimum === null || minimum === undefined || maximum === null || maximum === undefined) {
       return [el("div", { class: "row" }, box), (value) => void (document.activeElement !== box && (box.value = value ?? String(preset ?? "")))];
     }
@@ -101,7 +101,8 @@ export class ParameterDock {
   private async post(name: string, value: string | Blob): Promise<void> {
     try {
       const answer = await this.page.api.call<{ event_number: number | null }>("POST", `parameters/${encodeURIComponent(name)}`, value);
-      this.fields.get(name)?.say(answer.event_number === null ? "applied" : `applied from event ${answer.event_number}`);
+      this.fields.get(name)?.say(answer.event_number !== null ? `applied from event ${answer.event_number}`
+        : this.page.store.state.progress?.finished ? "kept, but the replay has ended: no event has it" : "applies from the next event on");
     } catch (error) {
       this.fields.get(name)?.say(error instanceof ApiError ? error.message : String(error), true);
     } finally {

@@ -104,7 +104,7 @@ export interface Health {
 }
 
 export interface Progress {
-  n_events?: number; n_results?: number; n_failures?: number; errors?: string[]; fraction?: number | null;
+  n_events?: number; n_results?: number; n_failures?: number; errors?: string[]; fraction?: number | null; finished?: boolean;
 }
 
 export interface State {

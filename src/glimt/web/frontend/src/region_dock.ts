@@ -44,7 +44,10 @@ export class RegionDock {
     this.built = key;
     this.cards = regions.map((region) => this.card(region));
     const hint = el("p", { class: "hint" }, "Draw a rectangle, polygon or ring on an image: its sum over the full-resolution pixels is followed from then on, by everybody who looks.");
+    const held = this.root.contains(document.activeElement) ? document.activeElement : null;
+    const id = held?.closest("[data-region]")?.getAttribute("data-region"), label = held?.getAttribute("aria-label");
     this.root.replaceChildren(hint, ...this.cards.map((card) => card.root), ...this.addValue());
+    if (id && label) this.root.querySelector<HTMLElement>(`[data-region="${CSS.escape(id)}"] [aria-label="${CSS.escape(label)}"]`)?.focus();
     this.select(this.page.selectedRegion);
     this.page.drawSoon(this);
   }

@@ -7,12 +7,13 @@ import type { Viewport } from "./viewport.ts";
 
 export type Tool = "select" | "rectangle" | "polygon" | "ring";
 const COLORS = ["#f59f00", "#22b8cf", "#e64980", "#51cf66", "#845ef7", "#ff6b6b", "#339af0", "#94d82d"];
-const REACH = 9;
+const REACH = 9, FINGER_REACH = 22;
 
 export class RegionLayer {
   tool: Tool = "select";
   private draft: Shape | null = null;
   private start: Place = [0, 0];
+  private reach = REACH;
   private held: { region: Region; handle: number } | null = null;
 
   constructor(private readonly page: Page, private readonly path: string, private readonly view: Viewport, private readonly changed: () => void) {}
@@ -27,21 +28,22 @@ export class RegionLayer {
     this.changed();
   }
 
-  /** Begin something at a place; says whether it is ours (else the image is panned). */
-  down(place: Place): boolean {
+  /** Begin something at a place; says whether it is ours (else the image is panned). A finger moves what it tapped before. */
+  down(place: Place, isTouch = false): boolean {
     this.start = place;
+    this.reach = isTouch ? FINGER_REACH : REACH;
     if (this.tool === "polygon") return this.addVertex(place);
     if (this.tool !== "select") {
       this.draft = this.drawn(place);
       return true;
     }
-    const reach = REACH / this.view.scaleX;
+    const reach = this.reach / this.view.scaleX;
     const selected = this.regions().find((region) => region.id === this.page.selectedRegion);
     const handle = selected && this.page.mayChange ? handleAt(selected, place, reach) : -1;
     const hit = handle >= 0 ? selected : this.regions().findLast((region) => isInside(region, place));
     this.page.selectRegion(hit?.id ?? null);
-    if (hit && this.page.mayChange) this.held = { region: hit, handle };
-    return Boolean(hit);
+    if (hit && this.page.mayChange && (!isTouch || hit === selected)) this.held = { region: hit, handle };
+    return Boolean(this.held);
   }
 
   move(place: Place): void {
@@ -70,11 +72,19 @@ export class RegionLayer {
     this.changed();
   }
 
+  /** Forget what was begun and not ended. */
+  cancel(): void {
+    this.held = null;
+    if (this.tool !== "polygon") this.draft = null;
+    this.changed();
+  }
+
   /** Keys while the image has the focus; says whether the key meant something here. */
   key(event: KeyboardEvent): boolean {
     const selected = this.regions().find((region) => region.id === this.page.selectedRegion);
     if (event.key === "Escape") this.setTool("select");
     else if (event.key === "Enter" && this.tool === "polygon") this.endPolygon();
+    else if (event.key === "Enter" && this.tool !== "select") this.placeInMiddle();
     else if ((event.key === "Delete" || event.key === "Backspace") && selected && this.page.mayChange) void attempt(this.page.api.call("DELETE", `regions/${selected.id}`));
     else if (event.key.startsWith("Arrow") && selected && this.page.mayChange) {
       const step = event.shiftKey ? 10 : 1;
@@ -82,6 +92,16 @@ export class RegionLayer {
       void changeRegion(this.page, selected.id, moved(selected, slow * step, fast * step));
     } else return false;
     return true;
+  }
+
+  /** Without a pointer: a region over the middle of what is visible, for the arrow keys to move. */
+  private placeInMiddle(): void {
+    const { rows, columns } = this.view.visible();
+    const slow = (rows[0] + rows[1]) / 2, fast = (columns[0] + columns[1]) / 2;
+    const extent = Math.min(rows[1] - rows[0], columns[1] - columns[0]) / 8;
+    this.start = this.tool === "ring" ? [slow, fast] : [slow - extent, fast - extent];
+    void this.create(this.drawn([slow + extent, fast + extent]));
+    this.setTool("select");
   }
 
   endPolygon(): void {
@@ -142,7 +162,7 @@ export class RegionLayer {
   private addVertex(place: Place): boolean {
     const vertices = this.draft?.vertices ?? [place];
     const first = vertices[0]!;
-    const closes = vertices.length > 3 && Math.hypot(first[0] - place[0], first[1] - place[1]) * this.view.scaleX < REACH;
+    const closes = vertices.length > 3 && Math.hypot(first[0] - place[0], first[1] - place[1]) * this.view.scaleX < this.reach;
     if (closes) this.endPolygon();
     else this.draft = { kind: "polygon", vertices: [...vertices.slice(0, -1), place, place] };
     this.changed();

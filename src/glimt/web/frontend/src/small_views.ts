@@ -86,8 +86,9 @@ export class TextView implements View {
     if (plot.kind === "text") return this.root.replaceChildren(el("pre", {}, plot.text));
     const columns = plot.fields.map((field) => field.texts ?? [...(message.blocks.get(field.buffer ?? "")?.data ?? [])].map((value) => short(value, 6)));
     const first = plot.rows?.[0] ?? 0;
-    const rows = (columns[0] ?? []).map((_, row) => el("tr", {}, el("th", {}, String(first + row)), ...columns.map((column) => el("td", {}, column[row] ?? ""))));
-    const head = el("tr", {}, el("th"), ...plot.fields.map((field) => el("th", {}, field.name || lastName(plot.path))));
+    const words = plot.fields.map((field) => (field.texts ? "words" : ""));
+    const rows = (columns[0] ?? []).map((_, row) => el("tr", {}, el("th", {}, String(first + row)), ...columns.map((column, index) => el("td", { class: words[index] ?? "" }, column[row] ?? ""))));
+    const head = el("tr", {}, el("th"), ...plot.fields.map((field, index) => el("th", { class: words[index] ?? "" }, field.name || lastName(plot.path))));
     const atEnd = this.root.scrollTop + this.root.clientHeight >= this.root.scrollHeight - 8;
     this.root.replaceChildren(el("table", {}, el("thead", {}, head), el("tbody", {}, ...rows)));
     if (atEnd) this.root.scrollTop = this.root.scrollHeight;
