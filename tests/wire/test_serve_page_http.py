@@ -125,7 +125,8 @@ def test_lines_of_a_service_come_with_its_name_and_recipe() -> None:
         receiver.start()
         with about_recipe("run-7"):
             log.error("broken \ud800 %s", "×" * 20_000)
-        receiver.sender.send(b"what a service's own code may write")
+        for hostile in (b"what a service's own code may write", b"", b'{"msg":"\xff"}', b'{"x":' + b"[" * 30_000):
+            receiver.sender.send(hostile)
         log.warning("wrong number of %s %s", "arguments")
         log.warning("after")
         wait_for(lambda: len(lines) == 2, "two lines")

@@ -62,6 +62,8 @@ class CurrentScan:
         """Open the intake for a scan with a trigger map; tell whether it can begin, if not control is told why."""
         self._problem = ""
         try:
+            if self._intake.is_closed:  # a client's scan must not begin in a run that is ending
+                raise UsageError("the run is ending: no scan begins any more")
             trigger_map = TriggerMap.from_json(message.trigger_map, all_wrap=message.all_wrap)
             if is_running:
                 raise UsageError("a scan is running; stop it first (POST /api/v1/stop)")

@@ -90,6 +90,8 @@ class LiveRun(SteeredRun):
 
     def _ingester_role(self) -> IngesterRole:
         streams = [(name, protocol_named(each.protocol).typ) for name, each in self.beamline.streams.items()]
+        with self._lock:  # an upload must not come between the values and their version
+            data, version = self.parameters.data(), self._version
         return IngesterRole(
             token=self._token,
             address=self._addresses[INGESTER],
@@ -100,8 +102,8 @@ class LiveRun(SteeredRun):
             slots={slot: tags for slot, tags in self.slots.items() if not self.roles[slot].is_retired},
             queue_bytes=self.beamline.queue_bytes,
             share_memory=self.placement.shares_memory,
-            data=self.parameters.data(),
-            version=self._version,
+            data=data,
+            version=version,
             first_scan=next(self._ingesters) * _SCANS_A_PROCESS,
             keys=self.placement.keys,
             frame_keys=self.placement.frame_keys,

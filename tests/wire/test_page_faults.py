@@ -1,0 +1,68 @@
+"""What is published, logged or told of a run must not take the page from those who look."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+from glimt.web.page_feed import LocalFeed
+from page_rig import Published, serving
+
+
+class Failing(Published):
+    """A reducer of which nothing can be read while it fails."""
+
+    is_failing = False
+
+    def tree(self) -> tuple[dict[str, Any], Any]:
+        if self.is_failing:
+            raise RuntimeError("no tree \udcff")
+        return super().tree()
+
+
+def test_a_log_line_with_a_name_that_is_not_unicode_is_shown_and_ends_no_connection() -> None:
+    with serving() as served:
+        logging.getLogger("glimt").warning("cannot read %s", "image_\udcff.cbf")
+        for _ in range(2):
+            with served.look() as viewer:
+                header, _ = viewer.until(lambda header, _: bool(header.get("log")))
+                assert header["log"][-1]["msg"] == "cannot read image_\\udcff.cbf"
+
+
+@pytest.mark.parametrize(
+    "published",
+    [
+        {"a\udcff": 1.0}, {"b": 1.0, "b_attrs": {"unit\udcff": 1}}, {"c": np.zeros(2, [("x\udcff", "f8")])},
+        {"d": "text \udcff"}, {3: 1.0},
+    ],
+)  # fmt: skip
+def test_names_that_are_not_unicode_are_told_and_the_rest_is_shown(published: dict[Any, Any]) -> None:
+    with serving() as served:
+        served.published.show(n=2.0)
+        served.published.publish.update(published)
+        with served.look() as viewer:
+            header, _ = viewer.until(lambda header, _: "/n" in header.get("numbers", {}))
+            assert header["numbers"]["/n"] == 2.0
+            viewer.until(lambda *_: bool(viewer.state.get("problems")))
+        answer = served.rest.post(f"{served.url}/api/v1/feed", content=b"\x80")
+        assert answer.status_code == 200
+
+
+def test_a_page_that_cannot_read_says_that_it_is_lost_and_is_as_quick_as_before_when_it_can() -> None:
+    failing = Failing()
+    with serving(lambda _: LocalFeed(failing)) as served, served.look() as viewer:
+        failing.show(n=1.0)
+        viewer.until(lambda *_: viewer.state.get("freshness", {}).get("state") == "live")
+        failing.is_failing = True
+        viewer.until(lambda *_: viewer.state["freshness"]["state"] == "lost")
+        assert "RuntimeError: no tree \\udcff" in viewer.state["freshness"]["reason"]
+        failing.is_failing = False
+        viewer.until(lambda *_: viewer.state["freshness"]["state"] == "live")
+        began, n_reads = time.monotonic(), served.hub.n_reads
+        while served.hub.n_reads < n_reads + 20:
+            viewer.until(lambda header, _: header["type"] == "data")
+        assert time.monotonic() - began < 8, "half a second a reading is the pace of a page that is lost"
