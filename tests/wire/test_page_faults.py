@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from glimt.web.page_feed import LocalFeed
-from page_rig import Published, serving
+from page_rig import BOX, IMAGE, Published, serving
 
 
 class Failing(Published):
@@ -50,6 +50,19 @@ def test_names_that_are_not_unicode_are_told_and_the_rest_is_shown(published: di
             viewer.until(lambda *_: bool(viewer.state.get("problems")))
         answer = served.rest.post(f"{served.url}/api/v1/feed", content=b"\x80")
         assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("value", [2**64 - 1, -(2**63), 1e300, -1e300])
+def test_a_region_on_pixels_that_no_detector_counts_has_its_point(value: float) -> None:
+    image = np.full((4, 4), value, np.uint64 if value == 2**64 - 1 else np.int64 if value == -(2**63) else np.float64)
+    with serving() as served, served.look(plots=[IMAGE]) as viewer:
+        served.published.show(image=image, i0=2.0)
+        key = served.rest.post("regions", json=BOX).json()["region"]["id"]
+        header, _ = viewer.until(lambda header, _: key in header.get("regions", {}))
+        point = header["regions"][key]
+        assert point["sum"] == pytest.approx(6.0 * value)
+        assert sum(point["histogram"]["counts"]) == 6
+        assert point["problem"] == ""
 
 
 def test_a_page_that_cannot_read_says_that_it_is_lost_and_is_as_quick_as_before_when_it_can() -> None:

@@ -83,7 +83,7 @@ class LogReceiver(threading.Thread):
                 self._take(msgspec.structs.asdict(decoder.decode(body)))
             except TimeoutError:
                 continue
-            except (msgspec.DecodeError, OSError):  # a service's code has the socket too, and may write what it likes
+            except (ValueError, RecursionError, OSError):  # a service's code has the socket, and writes what it likes
                 continue
 
     def end(self) -> None:

@@ -61,8 +61,8 @@ def slot_names() -> list[str]:
 
 
 def results_tree(results: Results) -> dict[str, Any]:
-    """Return the part of the tree that shows results; newest rows of tables are last."""
-    tree: dict[str, Any] = {}
+    """Return the part of the tree that shows results, ``None`` where no scan is; newest rows of tables are last."""
+    tree: dict[str, Any] = dict.fromkeys(slot_names())
     for kind, wants_grid in (("grid_scan", True), ("rotation", False)):
         found = [each for each in results.collections if (each.grid is not None) is wants_grid]
         for index, collection in enumerate(found[: N_GRIDS if wants_grid else N_ROTATIONS]):

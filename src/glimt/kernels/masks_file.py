@@ -13,6 +13,8 @@ from glimt.kernels.frame_check import MAX_PIXELS
 from glimt.kernels.masks import Mask, mask_from_detector
 from glimt.model.errors import UsageError
 
+MAX_SOURCES = 10_000
+"""Of a mask that is a virtual dataset; the largest detectors have some hundred modules."""
 HDF5_ENDINGS = (".h5", ".hdf5", ".nxs", ".hdf")
 
 
@@ -80,6 +82,29 @@ def _read_npy(name: str) -> npt.NDArray[Any]:
     return np.asarray(array)
 
 
+def _check_sources(found: Any, what: str) -> None:
+    """Raise if a source of a virtual dataset is missing: HDF5 would fill in zeros, which exclude nothing."""
+    import h5py
+
+    here = found.file.filename
+    sources = {(source.file_name, source.dset_name) for source in found.virtual_sources()}
+    if len(sources) > MAX_SOURCES:
+        raise UsageError(f"{what} is put together from {len(sources)} places; at most {MAX_SOURCES} are possible")
+    for file_name, dataset in sorted(sources):
+        path = here if file_name == "." else next(filter(os.path.isfile, _places(here, file_name)), None)
+        if path is None:
+            raise UsageError(f"{what} takes pixels from {file_name[:200]}, and there is no such file")
+        with h5py.File(path, "r") as file:
+            if not isinstance(file.get(dataset), h5py.Dataset):
+                raise UsageError(f"{what} takes pixels from {dataset[:100]!r} of {file_name[:200]}, which is not there")
+
+
+def _places(here: str, file_name: str) -> list[str]:
+    """Return where HDF5 looks for a source: beside the file, in the working directory, and where a link leads."""
+    folders = [os.path.dirname(os.path.abspath(here)), os.getcwd(), os.path.dirname(os.path.realpath(here))]
+    return [os.path.join(folder, name) for name in (file_name, os.path.basename(file_name)) for folder in folders]
+
+
 def _read_hdf5(name: str, dataset: str, *, any_shape: bool = False) -> npt.NDArray[Any]:
     import h5py
     import hdf5plugin  # noqa: F401  its import makes the compression filters of detectors known
@@ -90,6 +115,8 @@ def _read_hdf5(name: str, dataset: str, *, any_shape: bool = False) -> npt.NDArr
             if not isinstance(found, h5py.Dataset):
                 raise UsageError(f"{name}: there is no dataset {dataset[:100]!r}")
             _check(found.shape or (), found.dtype, f"{name}:{dataset[:100]}", any_shape=any_shape)
+            if found.is_virtual:
+                _check_sources(found, f"{name}:{dataset[:100]}")
             return np.asarray(found[()])
     except (OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
         if isinstance(error, UsageError):

@@ -36,6 +36,9 @@ class RangedHistogram:
     high: float
 
 
+_MOST_POWER = 59  # histograms go to 1e18; what is beyond counts in the outermost bin
+
+
 class RoiHistogram:
     """Count pixel values within a region; made once, called for each frame, from one thread at a time.
 
@@ -111,5 +114,5 @@ def _power(value: float) -> float:
     """Return the next power of two above, so that the bins seldom change; `N_BINS` at least of counts."""
     if value <= 0:
         return 0.0
-    power = 2.0 ** min(max(math.ceil(math.log2(value * 1.05)), -40), 60)
+    power = 2.0 ** min(max(math.ceil(math.log2(value * 1.05)), -40), _MOST_POWER)
     return max(power, float(N_BINS)) if value > 1 else power

@@ -116,6 +116,9 @@ class StreamHealth(TypedDict, total=False):
         Why the connection is lost or failed.
     silent_s : float
         For how long nothing has come; since the start if nothing ever came [s].
+    connected_s : float
+        For how long the sender has been there, without a break that was seen [s]; left out where it is not there, or
+        where that is not known.
     n_messages, n_bytes : int
         Received since the run began.
     message_rate : float
@@ -152,6 +155,7 @@ class StreamHealth(TypedDict, total=False):
     connection: ConnectionState
     reason: str
     silent_s: float
+    connected_s: float
     n_messages: int
     n_bytes: int
     message_rate: float
@@ -213,6 +217,8 @@ class ReducerHealth(TypedDict, total=False):
     ----------
     n_results : int
         Results given to user code.
+    n_all_results : int
+        The same of all scans since the process began, as `WorkerHealth.n_events` counts.
     result_rate : float
         Results a second, recently.
     backlog : QueueHealth
@@ -225,6 +231,7 @@ class ReducerHealth(TypedDict, total=False):
     n_restarts: int
     last_exit: str
     n_results: int
+    n_all_results: int
     n_failures: int
     last_failure: str
     result_rate: float

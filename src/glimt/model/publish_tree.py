@@ -98,10 +98,14 @@ def members(group: Node, problems: list[Problem]) -> list[tuple[str, Any]]:
         if reason is None and len(group.path) >= MAX_DEPTH:
             reason = f"lies deeper than {MAX_DEPTH} groups"
         if reason is not None:
-            problems.append(Problem(path_text((*group.path, str(name)[:100])), reason))
+            problems.append(Problem(path_text((*group.path, _told(name))), reason))
         elif not name.endswith(ATTRIBUTES_SUFFIX):
             found.append((name, value))
     return found
+
+
+def _told(name: Any) -> str:
+    return str(name)[:100].encode(errors="backslashreplace").decode()
 
 
 def _name_problem(name: Any) -> str | None:

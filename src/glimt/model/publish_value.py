@@ -80,6 +80,10 @@ def _field_dtype(name: str, dtype: np.dtype[Any]) -> Any:
         base, shape = dtype.subdtype
         return _field_dtype(name, base), shape
     found = publishable_dtype(dtype)
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise ResultError(f"the name of the field {name!r} is not Unicode") from None
     if found.hasobject:
         raise ResultError(f"field {name!r} is text of type {dtype}; use bytes of a fixed length (dtype 'S…')")
     return found
@@ -229,7 +233,7 @@ def _from_list(items: list[Any]) -> Array:
             first = first[0]
     try:
         array = np.array(items, dtype=TEXT if isinstance(first, str) else None)
-    except (ValueError, TypeError, OverflowError) as error:
+    except Exception as error:  # noqa: BLE001  the __array__ of a user's class can raise anything
         raise ResultError(f"a list that is no array ({error}); its rows must have one length and one type") from None
     if isinstance(first, str):
         _check_text(array.ravel().tolist())

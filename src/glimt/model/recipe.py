@@ -155,6 +155,9 @@ def _parse(text: str | bytes) -> Any:
     except (msgspec.DecodeError, UnicodeError) as error:
         try:
             return json.loads(text)
+        except json.JSONDecodeError as found:
+            where = f"line {found.lineno}, column {found.colno}"
+            raise RecipeError(f"the recipe is not JSON: {where}: {found.msg}") from None
         except (ValueError, RecursionError):
             raise RecipeError(f"the recipe is not JSON: {error}") from None
 

@@ -43,7 +43,10 @@ class Failure(msgspec.Struct, frozen=True, tag="failure"):
 
 def describe_exception(error: BaseException) -> str:
     """Return type and text of an exception on one line."""
-    text = " ".join(str(error).split())
+    try:
+        text = _encodable(" ".join(str(error).split()))
+    except Exception:  # noqa: BLE001  the text of a user's exception is made by the user's code
+        text = "(its text cannot be made)"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
@@ -54,4 +57,9 @@ def user_trace(error: BaseException) -> str:
         del frames[0]
     if not frames:
         return ""
-    return "Traceback (most recent call last):\n" + "".join(traceback.format_list(frames)).rstrip("\n")
+    return _encodable("Traceback (most recent call last):\n" + "".join(traceback.format_list(frames)).rstrip("\n"))
+
+
+def _encodable(text: str) -> str:
+    # A file name that is not UTF-8 has lone surrogates, which no message between processes can have.
+    return text.encode(errors="backslashreplace").decode()

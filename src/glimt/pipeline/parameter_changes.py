@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from glimt.pipeline.parameter_set import ParameterSet
@@ -12,6 +12,24 @@ if TYPE_CHECKING:
 WAIT_S = 2.0
 """How long `ParameterChanges.set_from_event` waits for the run to take a value [s]."""
 _KEPT_TAKES = 100
+
+
+class TakenValue(NamedTuple):
+    """What is known of a parameter's new value.
+
+    Attributes
+    ----------
+    content_hash : str
+        Of all parameters, with it.
+    event_number : int or None
+        First event with it, ``None`` if that is not known.
+    scan_number : int or None
+        Scan of that event, counted from 1 in the run; ``None`` where there is but one, such as in a replay.
+    """
+
+    content_hash: str
+    event_number: int | None
+    scan_number: int | None = None
 
 
 class ParameterChanges:
@@ -62,7 +80,7 @@ class ParameterChanges:
             self.are_waiting = True
             return self._current.content_hash, self._n_set
 
-    def set_from_event(self, name: str, data: bytes) -> tuple[str, int | None]:
+    def set_from_event(self, name: str, data: bytes) -> TakenValue:
         """Take a new value; return the content hash and the first event with it.
 
         ``None`` for the event if the run is over, or does not come to its next event within `WAIT_S`.
@@ -75,7 +93,7 @@ class ParameterChanges:
         content_hash, number = self._set(name, data)
         with self._has_moved:
             self._has_moved.wait_for(lambda: self._is_over or self._event_of(number) is not None, WAIT_S)
-            return content_hash, self._event_of(number)
+            return TakenValue(content_hash, self._event_of(number))
 
     def _event_of(self, number: int) -> int | None:
         return next((event for taken, event in self._takes if taken >= number), None)

@@ -200,7 +200,7 @@ class RegionCurves:
             # One value at a time: what it is divided by may change at another moment, and alone makes no new point.
             if curve.seen[:1] == seen[:1]:
                 return False
-            value = now.numbers.get(region.image, _NAN)
+            value = _one_number(held.array)
             self._tell(curve, held, self._add_point(curve, held, now, value, value, value, 1))
         else:
             self._take_curve(curve, held, now)
@@ -262,6 +262,12 @@ class _ImageRegions:
             roi = self.integrator.rois[index]
             self.histograms[index] = RoiHistogram(self.integrator.shape, roi, mask=self.excluded)
         return self.histograms[index]
+
+
+def _one_number(array: Array) -> float:
+    if array.dtype.kind not in "biufc":
+        return _NAN
+    return abs(complex(array.item())) if array.dtype.kind == "c" else float(array.item())
 
 
 def _pixels_of(path: str, array: Array) -> Array:

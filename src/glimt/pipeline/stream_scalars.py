@@ -50,15 +50,15 @@ def small_frames(event: EventData) -> bytes | None:
     try:
         for name, data in event.streams.items():
             longest = _LONGEST.get(data.typ)
-            if longest is None or len(data.frames) != len(longest):
+            if longest is None or len(data.frames) != len(longest) or not isinstance(name, str):
                 continue
             sizes = [len(frame) for frame in data.frames]
             if all(map(int.__le__, sizes, longest)) and sum(sizes) <= room:
                 found.append((name, data.typ, [frame_bytes(frame) for frame in data.frames]))
                 room -= sum(sizes)
+        return _encode(found) if found else None
     except (AttributeError, TypeError, ValueError):  # events of a user's own source may be anything
         return None
-    return _encode(found) if found else None
 
 
 def unpacked(packed: bytes) -> SmallFrames:
@@ -66,11 +66,15 @@ def unpacked(packed: bytes) -> SmallFrames:
     return _decode(packed)
 
 
-def joined(packed: bytes, other: bytes) -> bytes:
-    """Return what two workers passed on of one event; each stream counts once."""
+def joined(packed: bytes, other: bytes) -> tuple[bytes, int, int]:
+    """Return what two workers passed on of one event, and how many streams the first one and both have.
+
+    Each stream counts once; those that only the other one has come behind.
+    """
     first = unpacked(packed)
     names = {name for name, _, _ in first}
-    return _encode([*first, *(stream for stream in unpacked(other) if stream[0] not in names)])
+    both = [*first, *(stream for stream in unpacked(other) if stream[0] not in names)]
+    return _encode(both), len(first), len(both)
 
 
 def scalars_of(typ: str, frames: Sequence[bytes]) -> dict[str, float]:

@@ -289,8 +289,11 @@ def _settle(held: _Held, problems: list[Problem]) -> Sight | None:
 def _settle_attributes(held: _Held, problems: list[Problem]) -> dict[str, tuple[Extent, npt.NDArray[Any]]]:
     attributes = {}
     for name, content in held.attributes.items():
+        shown = name.encode(errors="backslashreplace").decode()
         try:
+            if shown != name:
+                raise ResultError("the key is not Unicode")
             attributes[name] = content()
         except ResultError as error:
-            problems.append(Problem(f"{path_text(held.path)}@{name[:100]}", str(error)))
+            problems.append(Problem(f"{path_text(held.path)}@{shown[:100]}", str(error)))
     return attributes

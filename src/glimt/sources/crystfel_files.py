@@ -16,14 +16,13 @@ import numpy.typing as npt
 from glimt.codecs.crystfel_geometry_mask import constant_mask
 from glimt.codecs.crystfel_geometry_planes import file_mask, saturation_values
 from glimt.codecs.crystfel_geometry_record import CrystfelGeometry
+from glimt.kernels.masks_file import MAX_SOURCES
 from glimt.model.detector_geometry import DetectorGeometry
 from glimt.model.errors import DecodeError, UsageError
 from glimt.model.geometry import MAX_PIXELS
 from glimt.sources.nxmx_file_confinement import LinkConfinement
 from glimt.sources.nxmx_file_links import HDF5_ERRORS, OpenFiles, find_object, linked_path
 
-MAX_SOURCES = 10_000
-"""Of a mask that is a virtual dataset; the largest detectors have some hundred modules."""
 MAX_IMAGES = 1 << 22
 """Of a number that the file has for each image."""
 
@@ -94,7 +93,7 @@ def read_header(geometry: CrystfelGeometry, *, images: str | Path, confine: Conf
     Raises
     ------
     UsageError
-        A number differs from image to image.
+        A number is not finite, or differs from image to image.
     DecodeError
         The file cannot be read.
     RejectedMessageError
@@ -176,16 +175,24 @@ class CrystfelFiles:
         if self._images is None or not h5py.is_hdf5(self._images):
             return None
         try:
-            _, found = find_object(self._files, self._images, location, where="")
+            where, found = find_object(self._files, self._images, location, where="")
         except DecodeError:
             return None
         is_number = isinstance(found, h5py.Dataset) and found.shape is not None and found.dtype.kind in "iuf"
         if not is_number or not 0 < found.size <= MAX_IMAGES:
             return None
         try:
+            if found.is_virtual:
+                self._check_sources(found, where)
             values = np.asarray(found[()], np.float64).ravel()
         except HDF5_ERRORS as error:
+            if isinstance(error, DecodeError):
+                raise
             raise DecodeError(f"{location[:100]} cannot be read ({str(error)[:120]})", where=self._images) from None
+        if not np.isfinite(values).all():
+            raise UsageError(
+                f"{self._images}: {location[:100]} is not a finite number; write one into the geometry file"
+            )
         if values.min() != values.max():
             raise UsageError(
                 f"{self._images}: {location[:100]} is {values.min():g} to {values.max():g}: it differs from image to "

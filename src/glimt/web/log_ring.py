@@ -59,7 +59,7 @@ class LogRing(logging.Handler):
 
     def add(self, entry: Mapping[str, object]) -> None:
         """Keep a record that another process of the run sent; keys as `LogEntry`, those left out are empty."""
-        kept = {key: str(entry.get(key, ""))[:_MAX_TEXT] for key in ("msg", "lineno", "name", "created", "levelname")}
+        kept = {key: _told(entry.get(key, "")) for key in ("msg", "lineno", "name", "created", "levelname")}
         with self._guard:
             self._entries.append(kept)
             self._n_added += 1
@@ -195,6 +195,11 @@ class LogFollower:
 
     def __exit__(self, *_: object) -> None:
         self._ring.leave(self)
+
+
+def _told(value: object) -> str:
+    # A file name that is not UTF-8 has lone surrogates, which no client can be sent: they would end its connection.
+    return str(value)[:_MAX_TEXT].encode(errors="backslashreplace").decode()
 
 
 def _missed(n_missed: int, created: str) -> LogEntry:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import zlib
 from collections import deque
-from collections.abc import Mapping
-from contextlib import nullcontext, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -71,6 +72,8 @@ class Reading:
         Fingerprints of all wanted arrays that are there.
     scalars : dict of int to dict
         Numbers of streams at the events that wanted arrays are of, by event and path; see `glimt.web.page_streams`.
+    events : dict of str to int
+        Of which event a wanted value is, where that is another one than attributes and ``event_number`` say.
     """
 
     sign: int
@@ -81,6 +84,7 @@ class Reading:
     values: dict[str, Array]
     prints: dict[str, int]
     scalars: dict[int, dict[str, float]] = field(default_factory=dict)
+    events: dict[str, int] = field(default_factory=dict)
 
 
 class Feed(Protocol):
@@ -110,6 +114,42 @@ class Feed(Protocol):
         ...
 
 
+class _Moment:
+    """A reducer of which is known, by each thread that looks, which event was the newest when its tree was copied.
+
+    Parameters
+    ----------
+    published : Published
+        The reducer.
+    """
+
+    def __init__(self, published: Published) -> None:
+        self._published = published
+        self._seen = threading.local()
+
+    @property
+    def events(self) -> tuple[int | None, int | None]:
+        """The newest event before and after the copy that this thread made last."""
+        return self._seen.events  # type: ignore[no-any-return]  # what a thread keeps has no type
+
+    @property
+    def newest_event(self) -> int | None:
+        """The newest event of now."""
+        return getattr(self._published, "newest_event", None)
+
+    def tree(self) -> tuple[Mapping[str, Any], AbstractContextManager[Any]]:
+        """Return the tree and the lock to hold while reading it."""
+        tree, lock = self._published.tree()
+        return tree, self._looking(lock)
+
+    @contextmanager
+    def _looking(self, lock: AbstractContextManager[Any] | None) -> Iterator[None]:
+        with nullcontext() if lock is None else lock:
+            before = self.newest_event
+            yield
+            self._seen.events = before, self.newest_event
+
+
 class LocalFeed:
     """Reads a reducer in this process; from several threads if need be.
 
@@ -121,14 +161,22 @@ class LocalFeed:
 
     def __init__(self, published: Published) -> None:
         self._published = published
-        self._reader = TreeReader(published)
+        self._moment = _Moment(published)
+        self._reader = TreeReader(self._moment)
 
     def read(self, wanted: Mapping[str, int | None], *, sign: int = 0, wait_s: float = 0.0) -> Reading:
         """Return what is published; see `Feed.read`."""
+        return self._look(wanted, sign=sign, wait_s=wait_s)[0]
+
+    def _look(self, wanted: Mapping[str, int | None], *, sign: int, wait_s: float) -> tuple[Reading, bool, bool]:
+        """Return what is published, whether no event was reduced while it was copied, and whether none was until now.
+
+        The last says more: an event counts as reduced a little after the user's code published it.
+        """
         found = self._wait(sign, wait_s)
-        event_number = getattr(self._published, "newest_event", None)
         picks: dict[Path, Pick | None] = {split_path(path): _last_plane for path in list(wanted)[:MAX_WANTED]}
         sights, problems = self._reader.survey(small=1, wanted=picks)
+        event_number, event_after = self._moment.events
         values, prints, numbers, nodes = {}, {}, {}, []
         for sight in sights:
             path = path_text(sight.path)
@@ -140,7 +188,8 @@ class LocalFeed:
                 if wanted.get(path) != prints[path]:
                     values[path] = sight.array
         told = [(problem.path, problem.reason) for problem in problems[:100]]
-        return Reading(found, event_number, nodes, told, numbers, values, prints)
+        reading = Reading(found, event_number, nodes, told, numbers, values, prints)
+        return reading, event_after == event_number, self._moment.newest_event == event_number
 
     def _wait(self, sign: int, wait_s: float) -> int:
         until = time.monotonic() + wait_s
@@ -205,8 +254,10 @@ def _attribute(array: Array) -> Any:
     if not isinstance(value, str):
         return value
     if value.startswith("{") and len(value) <= _ATTRIBUTE_TEXT:
-        with suppress(msgspec.DecodeError, RecursionError):
-            return msgspec.json.decode(value)
+        with suppress(msgspec.DecodeError, RecursionError, OverflowError):
+            found = msgspec.json.decode(value)
+            msgspec.msgpack.encode(found)  # integers beyond 64 bits do not come through to the page's process
+            return found
     return value[:_ATTRIBUTE_TEXT]
 
 

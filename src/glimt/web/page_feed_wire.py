@@ -42,6 +42,7 @@ class _Head(msgspec.Struct, frozen=True):
     values: list[_Value]
     texts: dict[str, Any]
     scalars: dict[int, dict[str, float]] = {}
+    events: dict[str, int] = {}
 
 
 def request_from_bytes(data: bytes) -> FeedRequest:
@@ -75,7 +76,7 @@ def reading_to_parts(reading: Reading) -> list[bytes | memoryview]:
     head = msgspec.msgpack.encode(
         _Head(
             reading.sign, reading.event_number, reading.nodes, reading.problems, reading.numbers, reading.prints,
-            values, texts, reading.scalars,
+            values, texts, reading.scalars, reading.events,
         )
     )  # fmt: skip
     return [_HEAD.pack(len(head)) + head, *arrays]
@@ -100,8 +101,9 @@ def reading_from_bytes(data: bytes | bytearray) -> Reading:
     except (struct.error, msgspec.DecodeError, ValueError, TypeError, RecursionError, UnicodeError) as error:
         raise DecodeError(f"the reducer's view sent no reading for the page: {error}") from None
     return Reading(
-        head.sign, head.event_number, head.nodes, head.problems, head.numbers, values, head.prints, head.scalars
-    )
+        head.sign, head.event_number, head.nodes, head.problems, head.numbers, values, head.prints, head.scalars,
+        head.events,
+    )  # fmt: skip
 
 
 def _array(data: bytes | bytearray, at: int, value: _Value) -> npt.NDArray[Any]:

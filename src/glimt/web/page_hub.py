@@ -14,8 +14,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from glimt.model.errors import GlimtError
+from glimt.model.errors import GlimtError, UsageError
 from glimt.model.region import Region
+from glimt.pipeline.failure import describe_exception
 from glimt.pipeline.number_history import NumberHistories
 from glimt.pipeline.region_curves import Now, RegionCurves
 from glimt.web.log_ring import LogRing
@@ -41,6 +42,7 @@ _ACCOUNT_S = 0.5
 _IDLE_S = 5.0
 _FETCH_S = 10.0
 _STOP_S = 5.0
+_MAX_REASON = 500
 _CALM_S = 0.02
 """However fast viewers ask, they are answered together [s]."""
 
@@ -108,6 +110,8 @@ class PageHub:
         To be held while ``held``, ``numbers``, ``histories`` and ``curves`` are read.
     held : dict of str to Held
         Newest arrays that somebody wants.
+    x_of : dict of str to (str, Held or None)
+        Path and content of the x values of an array in ``held``, of the reading that it was seen in last.
     numbers : dict of str to float
         Newest published numbers.
     version : int
@@ -126,6 +130,7 @@ class PageHub:
         self.source = source
         self.lock = threading.RLock()
         self.held: dict[str, Held] = {}
+        self.x_of: dict[str, tuple[str, Held | None]] = {}
         self.numbers: dict[str, float] = {}
         self.nodes: dict[str, PageNode] = {}
         self.histories = NumberHistories()
@@ -202,13 +207,15 @@ class PageHub:
         for watcher in watchers:
             watcher.wake()
 
-    def fetch(self, path: str) -> Held:
-        """Return the newest array of a path, for a download; waits until it is read.
+    def fetch(self, path: str) -> tuple[Held, tuple[str, Array] | None]:
+        """Return the newest array of a path, and path and values of its x, both of one reading; for a download.
 
         Raises
         ------
         KeyError
             It is not published.
+        UsageError
+            It is larger than what the page reads.
         FeedError
             The reducer does not answer.
         """
@@ -217,9 +224,11 @@ class PageHub:
             n_reads = self.n_reads
             self.wake()
             try:
-                # The reading that goes on now may have begun before the path was wanted.
-                self._read_condition.wait_for(lambda: self.n_reads > n_reads + 1, _FETCH_S)
-                held = self.held.get(path)
+                # The reading that goes on now may have begun before the path was wanted, the next before its x was.
+                self._read_condition.wait_for(
+                    lambda: self.n_reads > n_reads + (3 if self._lacks_x(path) else 1), _FETCH_S
+                )
+                held, (x_path, x) = self.held.get(path), self.x_of.get(path, ("", None))
             finally:
                 self._fetched[path] -= 1
                 if not self._fetched[path]:
@@ -228,7 +237,14 @@ class PageHub:
             raise FeedError(self._lost)
         if held is None:
             raise KeyError(f"there is no array {path[:200]}")
-        return held
+        if not held.array.size and 0 not in (held.node.shape or ()):
+            raise UsageError(f"{path[:200]} is too large for the page; publish a smaller version of it")
+        if x_path and x is None:
+            raise FeedError(f"{x_path[:200]}, the x values of {path[:200]}, could not be read; try again")
+        return held, None if x is None else (x_path, x.array)
+
+    def _lacks_x(self, path: str) -> bool:
+        return path in self.x_of and self.x_of[path][1] is None
 
     # Regions ----------------------------------------------------------------------------------------------------
 
@@ -292,10 +308,10 @@ class PageHub:
             began = time.monotonic()
             try:
                 self._turn()
-            except Exception as error:  # noqa: BLE001  the page must outlive whatever is published
-                if repr(error) != self._failed:
-                    self._failed = repr(error)
-                    _log.exception("the page could not read what is published")
+                if not self._lost:
+                    self._failed = ""
+            except Exception as error:  # noqa: BLE001  the page must outlive whatever is told of the run
+                self._fail(error)
             rest = (_LEAST_S if self._watchers else UNWATCHED_S) - (time.monotonic() - began)
             if self._lost or self._failed:
                 rest = max(rest, UNWATCHED_S)
@@ -314,11 +330,14 @@ class PageHub:
             # Wait only while there is nothing else to do: a viewer that wants something else is answered at once.
             can_wait = bool(self._watchers) and all(value is not None for value in known.values())
             reading = self.source.feed.read(known, sign=self._sign, wait_s=WATCHED_S if can_wait else 0.0)
-            self._lost = ""
             with self.lock:
                 is_new = self._take(reading, wanted)
+            self._lost = ""
         except FeedError as error:
             self._lost = str(error)
+        except Exception as error:  # noqa: BLE001  the page must outlive whatever is published
+            self._fail(error)
+            self._lost = f"the page could not read what is published: {describe_exception(error)}"[:_MAX_REASON]
         with self._read_condition:
             self.n_reads += 1
             if self._fetched:
@@ -327,6 +346,13 @@ class PageHub:
         is_told = self._tell()
         if is_new or is_told:
             self._notify()
+
+    def _fail(self, error: Exception) -> None:
+        """Tell in the log what went wrong; once, if it goes on."""
+        found = describe_exception(error)
+        if found != self._failed:
+            self._failed = found
+            _log.error("the page could not read what is published", exc_info=error)
 
     def _take(self, reading: Reading, wanted: set[str]) -> bool:
         """Keep what was read; tell whether anything is new."""
@@ -344,14 +370,23 @@ class PageHub:
             self._changed_at = time.monotonic()
         for path, array in reading.values.items():
             if path in self.nodes:
-                event = self._event_of(path)
+                event = reading.events.get(path, self._event_of(path))
                 scalars = {} if event is None else reading.scalars.get(event, {})
                 self.held[path] = Held(array, self.version, now, event, self.nodes[path], scalars=scalars)
         self._prints = reading.prints
         for path in self.held.keys() - wanted:
             del self.held[path]
+        self._find_x(reading)
         here = Now(self.held, self.numbers, lambda path: self.excluded(self.held[path]))
         return self.curves.measure(here, histograms=bool(self._watchers)) or is_new
+
+    def _find_x(self, reading: Reading) -> None:
+        """Keep which x values belong to the arrays of this reading; what is no longer there keeps its own."""
+        self.x_of = {path: x for path, x in self.x_of.items() if path in self.held and path not in reading.prints}
+        for path in self.held.keys() & reading.prints.keys():
+            x_path = companion(self.nodes, path, "x")
+            if x_path is not None and self.nodes[x_path].kind == "dataset":
+                self.x_of[path] = x_path, self.held.get(x_path) if x_path in reading.prints else None
 
     def _event_of(self, path: str) -> int | None:
         for owner in (path, "/"):

@@ -100,7 +100,8 @@ def _pooled(want: PlotWant, held: Held, excluded: Callable[[Held], Array | None]
     if found.pixels.dtype.itemsize != 8:
         return replace(found, pixels=sendable(found.pixels))
     # Half the bytes, and as many digits as a color or the value under a cursor shows.
-    pixels = found.pixels.astype(np.float32)
+    with np.errstate(over="ignore"):  # infinite, as a color it is the last one
+        pixels = found.pixels.astype(np.float32)
     if found.invalid is not None:
         pixels[found.pixels == found.invalid] = np.nan
     return replace(found, pixels=pixels, invalid=None)

@@ -22,6 +22,7 @@ _log = logging.getLogger(__name__)
 FILE_NAME = "glimt-page.json"
 MAX_LAYOUT_BYTES = 256 << 10
 MAX_LAYOUTS = 100
+MAX_LAYOUT_DEPTH = 50
 MAX_FILE_BYTES = 64 << 20
 _LAYOUT_NAME = re.compile(r"[A-Za-z0-9 _-]{1,60}")
 
@@ -147,6 +148,8 @@ class PageStore:
         """
         if name is not None and not _LAYOUT_NAME.fullmatch(name):
             raise UsageError("a layout's name is 1 to 60 letters, digits, spaces, '-' and '_'")
+        if _is_deeper(layout, MAX_LAYOUT_DEPTH):
+            raise UsageError(f"a layout has at most {MAX_LAYOUT_DEPTH} lists and objects inside each other")
         with self._lock:
             if name is None:
                 self._kept.layout = layout or {}
@@ -174,6 +177,18 @@ class PageStore:
             if not self._cannot_write:
                 _log.warning("regions and layouts of the page cannot be kept in %s: %s", self._file, error.strerror)
             self._cannot_write = True
+
+
+def _is_deeper(value: Any, depth: int) -> bool:
+    """Tell whether lists and objects are nested deeper; what is read in one thread may be too deep for another."""
+    waiting = [(value, 1)]
+    while waiting:
+        found, level = waiting.pop()
+        if isinstance(found, dict | list):
+            if level > depth:
+                return True
+            waiting += [(each, level + 1) for each in (found.values() if isinstance(found, dict) else found)]
+    return False
 
 
 def _read(file: Path) -> _Kept:

@@ -13,7 +13,7 @@ from glimt.web.page_feed import LocalFeed, PageNode, Reading, fingerprint
 STREAMS, MEANS = "/streams", "/stream_means"
 
 _NAN = float("nan")
-_MAX_EVENTS = 64
+_TRIES = 3
 
 
 class StreamFeed(LocalFeed):
@@ -21,37 +21,44 @@ class StreamFeed(LocalFeed):
 
     def read(self, wanted: Mapping[str, int | None], *, sign: int = 0, wait_s: float = 0.0) -> Reading:
         """Return what is published; see `glimt.web.page_feed.Feed.read`."""
-        reading = super().read(wanted, sign=sign, wait_s=wait_s)
+        reading, is_sure, is_calm = self._look(wanted, sign=sign, wait_s=wait_s)
         kept: KeptScalars | None = getattr(self._published, "scalars", None)
         if kept is None:
             return reading
-        if reading.values and getattr(self._published, "newest_event", None) != reading.event_number:
-            # An event was reduced meanwhile: which one the images are of is sure where none is.
-            reading = super().read(wanted, sign=sign)
-        return _with_scalars(reading, wanted, kept)
+        for _ in range(_TRIES):
+            # If an event was reduced meanwhile, it is not known which one an image is of that does not say it.
+            if is_calm or not reading.values:
+                break
+            reading, is_sure, is_calm = self._look(wanted, sign=sign, wait_s=0.0)
+        return _with_scalars(reading, wanted, kept, is_sure=is_sure)
 
 
-def _with_scalars(reading: Reading, wanted: Mapping[str, int | None], kept: KeptScalars) -> Reading:
+def _with_scalars(reading: Reading, wanted: Mapping[str, int | None], kept: KeptScalars, *, is_sure: bool) -> Reading:
     found = kept.newest_and_means()
     newest, means = _under(STREAMS, found[0]), _under(MEANS, found[1])
+    event_of = {f"{STREAMS}/{name}": event for name, event in found[2].items()}
     known = {node.path: node.kind for node in reading.nodes}
     shown = {path: value for path, value in (newest | means).items() if _is_free(path, known)}
     if not shown:
         return reading
     arrays = {path: np.asarray(shown[path]) for path in wanted if path in shown}
     prints = {path: fingerprint(array) for path, array in arrays.items()}
+    events = {path: event_of[path] for path in arrays if path in event_of}
     missing = {path: _NAN for path in newest if path in shown}
-    at = {}
-    for event in _events(reading, wanted):
-        scalars = _under(STREAMS, kept.at(event))
+    at: dict[int, dict[str, float]] = {}
+    told = _told_events(reading, wanted)
+    newest_event = set() if reading.event_number is None else {reading.event_number}
+    for event in told.union(events.values(), newest_event):
+        scalars = _under(STREAMS, kept.at(event)) if is_sure or event in told else {}
         at[event] = missing | {path: value for path, value in scalars.items() if _is_free(path, known)}
     return replace(
         reading,
         nodes=[*reading.nodes, *_nodes(shown, known)],
-        numbers=shown | reading.numbers,
+        numbers=reading.numbers | shown,
         values=reading.values | {path: arrays[path] for path in arrays if wanted[path] != prints[path]},
         prints=reading.prints | prints,
         scalars=at,
+        events=events,
     )
 
 
@@ -75,8 +82,7 @@ def _nodes(shown: Iterable[str], known: Mapping[str, str]) -> list[PageNode]:
     return made + [PageNode(path, "dataset", {}, "number", "float64", ()) for path in shown if path not in groups]
 
 
-def _events(reading: Reading, wanted: Mapping[str, int | None]) -> set[int]:
-    """Return the events that arrays of the page may be of."""
+def _told_events(reading: Reading, wanted: Mapping[str, int | None]) -> set[int]:
+    """Return the events that arrays of the page say they are of."""
     told = [node.attributes.get("event_number") for node in reading.nodes if node.path in wanted or node.path == "/"]
-    found = [event for event in told if isinstance(event, int) and not isinstance(event, bool)]
-    return {event for event in (reading.event_number, *found[:_MAX_EVENTS]) if event is not None}
+    return {event for event in told if isinstance(event, int) and not isinstance(event, bool)}

@@ -200,7 +200,7 @@ def test_grid_that_makes_no_sense_leaves_curves(site: Site) -> None:
     tree = site.tree()
 
     assert tree["rotation"]["spots"].tolist() == [10]
-    assert "grid_scan" not in tree
+    assert tree["grid_scan"] is None
 
 
 def test_grid_of_a_group_is_that_of_its_collection(site: Site) -> None:
@@ -247,4 +247,19 @@ def test_file_that_is_away_is_said(tmp_path: Path) -> None:
 
 def test_empty_database_gives_empty_tables(site: Site) -> None:
     tree = site.tree()
-    assert {name: len(part) for name, part in tree.items()} == {"collections": 0, "centering": 0}
+    assert {name: len(part) for name, part in tree.items() if part is not None} == {"collections": 0, "centering": 0}
+
+
+def test_a_slot_never_keeps_a_scan_that_is_no_longer_among_the_newest(site: Site) -> None:
+    page = ServeTree()
+    for _ in range(2):
+        site.analyse(site.enter(grid=GRID), {1: 3.0})
+    page.put(site.tree())
+    for _ in range(N_COLLECTIONS - 1):
+        site.enter()
+    newest = site.enter(grid=GRID)
+    site.analyse(newest, {1: 3.0})
+    page.put(site.tree())
+    shown = page.tree()[0]
+    assert shown["grid_scan"]["spots_attrs"]["grid"]["data_collection"] == newest
+    assert shown["grid_scan_2"] is None

@@ -159,3 +159,25 @@ def test_a_mask_of_another_shape_is_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "mask.npy", np.zeros((3, 3)))
     with pytest.raises(UsageError, match=r"the mask has shape \(3, 3\), the frame \(8, 10\)"):
         read_mask(tmp_path / "mask.npy", shape=SHAPE)
+
+
+def test_mask_from_a_virtual_dataset_whose_source_is_missing_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    with h5py.File(tmp_path / "there/real.h5", "w") as file:
+        file["mask"] = np.eye(3, dtype="u4")
+    for name, source, dataset in (("beside", "real.h5", "mask"), ("whole", str(tmp_path / "gone/real.h5"), "/mask")):
+        layout = h5py.VirtualLayout((3, 3), "u4")
+        layout[:] = h5py.VirtualSource(source, dataset, (3, 3))
+        with h5py.File(tmp_path / f"there/{name}.h5", "w") as file:
+            file.create_virtual_dataset("mask", layout)
+        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
+            file["mask"] = h5py.ExternalLink(f"there/{name}.h5", "/mask")
+        np.testing.assert_array_equal(read_mask(f"{tmp_path / name}.h5:/mask"), np.eye(3) > 0)
+    with h5py.File(tmp_path / "there/real.h5", "a") as file:
+        del file["mask"]
+    with pytest.raises(UsageError, match=r"takes pixels from 'mask' of real\.h5, which is not there"):
+        read_mask(f"{tmp_path}/beside.h5:/mask")
+    (tmp_path / "there/real.h5").unlink()
+    for name in ("beside", "whole"):
+        with pytest.raises(UsageError, match=r"takes pixels from .*real\.h5, and there is no such file"):
+            read_mask(f"{tmp_path / name}.h5:/mask")

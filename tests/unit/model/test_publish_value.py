@@ -158,3 +158,22 @@ def test_large_array_is_not_copied_for_a_slice_of_it() -> None:
     array = np.zeros((1000, 1000))
     assert hold_array(array, pick)().nbytes == 8000
     assert seen[0] is array
+
+
+class Refusing:
+    """As a tensor that has gradients: it turns into no array, and says so in its own way."""
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        raise RuntimeError("call detach() first")
+
+
+def test_a_list_of_what_refuses_to_be_an_array_is_told() -> None:
+    with pytest.raises(ResultError, match=r"call detach\(\) first"):
+        hold_extent([Refusing()])()
+    with pytest.raises(ResultError, match=r"call detach\(\) first"):
+        hold_array([Refusing()])()
+
+
+def test_a_field_whose_name_is_not_unicode_is_told() -> None:
+    with pytest.raises(ResultError, match=r"name of the field .* is not Unicode"):
+        hold_array(np.zeros(2, [("x\udcff", "f8")]))()

@@ -47,7 +47,7 @@ def test_what_several_workers_pass_on_of_an_event_is_joined_each_stream_once() -
 
 def test_a_stream_that_is_not_in_every_event_keeps_its_newest_value() -> None:
     kept = KeptScalars()
-    kept.keep(1, joined(frames("motor", x=5.0), frames(a=1.0)))
+    kept.keep(1, joined(frames("motor", x=5.0), frames(a=1.0))[0])
     kept.keep(2, frames(a=2.0))
     assert newest(kept) == {"motor/x": 5.0, "i0/a": 2.0}
     assert kept.at(2) == {"i0/a": 2.0}
@@ -124,3 +124,29 @@ def test_one_thread_reads_while_another_keeps() -> None:
     finally:
         stop.set()
         thread.join()
+
+
+def test_a_stream_that_comes_after_the_others_of_its_event_were_read_counts_too() -> None:
+    kept = KeptScalars()
+    for number in range(1, 4):
+        kept.keep(number, frames(a=float(number)))
+        kept.newest_and_means()
+        kept.keep(number, frames("motor", x=10.0 * number))  # from another worker, which takes longer
+        kept.keep(number, frames(a=99.0))  # delivered again
+    assert newest(kept) == {"i0/a": 3.0, "motor/x": 30.0}
+    assert means(kept) == {"i0/a": 2.0, "motor/x": 20.0}
+
+
+def test_it_is_told_of_which_events_the_newest_are() -> None:
+    kept = KeptScalars()
+    kept.keep(1, frames("motor", x=5.0))
+    kept.keep(2, frames(a=2.0, b=3.0))
+    assert kept.newest_and_means()[2] == {"motor/x": 1, "i0/a": 2, "i0/b": 2}
+
+
+def test_what_nobody_reads_is_bounded() -> None:
+    kept = KeptScalars(max_bytes=100_000)
+    packed = frames(a=1.0)
+    for number in range(60_000):
+        kept.keep(number, packed)
+    assert newest(kept) == {"i0/a": 1.0}

@@ -43,3 +43,12 @@ def test_an_event_without_the_scalar_gives_no_value_rather_than_that_of_another_
 
 def test_without_any_the_newest_number_is_taken() -> None:
     assert measured({}).curves["r1"].point["value"] == 6.0 / 100.0
+
+
+def test_a_scalar_that_is_followed_is_divided_by_those_of_its_own_event() -> None:
+    curves = RegionCurves()
+    region = {"id": "r1", "name": "motor", "kind": "value", "image": DELAY, "denominator": CURRENT}
+    curves.use([msgspec.convert(region, FollowedRegion)])
+    held = {DELAY: Newest(np.array(6.0), 1, 0.0, 5, scalars={CURRENT: 2.0, DELAY: math.nan})}
+    curves.measure(Now(held, NEWEST, lambda _: None), histograms=False)
+    assert curves.curves["r1"].series.points[:, [1, 2, 3, 6]].tolist() == [[5.0, 3.0, 6.0, 2.0]]

@@ -148,3 +148,8 @@ def test_real_recordings(shared_data: Path, recording: str, protocol: str, expec
     assert running
     assert any(expected <= one for one in running)
     assert all(len(one) <= MAX_NAMES for one in running)
+
+
+@pytest.mark.parametrize("name", [7, None, b"i0", "i\udcff"])
+def test_streams_of_a_users_own_source_may_have_any_name(name: Any) -> None:
+    assert small_frames(EventData(1, {name: sample(a=1.0)})) is None

@@ -81,12 +81,12 @@ def test_metadata_and_mask_come_from_the_first_image(tmp_path: Path) -> None:
         assert np.array_equal(series.mask, _image(1) < 0)
 
 
-def test_missing_file_in_the_middle_is_named_with_the_image(tmp_path: Path) -> None:
+def test_missing_file_in_the_middle_is_named_and_no_other(tmp_path: Path) -> None:
     _write(tmp_path, [1, 2, 4])
     with open_images(tmp_path / "thau_2_####.cbf") as series:
         assert len(series) == 4
         assert series.n_images_ready == 2
-        with pytest.raises(DecodeError, match=r"image 2: .*thau_2_0003.cbf is missing"):
+        with pytest.raises(DecodeError, match=r"\A[^:]*thau_2_0003.cbf is missing\Z"):
             series.read(2)
         assert np.array_equal(series.read(3), _image(4))
         _write(tmp_path, [3, 5])
@@ -98,7 +98,7 @@ def test_image_of_another_size_names_both(tmp_path: Path) -> None:
     _write(tmp_path, [1])
     (tmp_path / "thau_2_0002.cbf").write_bytes(encode_cbf(_image(2, (5, 6))))
     with open_images(tmp_path / "thau_2_####.cbf") as series:
-        with pytest.raises(DecodeError, match=r"image 1: .*thau_2_0002.cbf: \[5, 6\] of int32 does not fit"):
+        with pytest.raises(DecodeError, match=r"\A[^:]*thau_2_0002.cbf: \[5, 6\] of int32 does not fit"):
             series.read(1)
         out = np.empty((23, 31), np.int32)
         assert series.read(0, out) is out
@@ -109,7 +109,7 @@ def test_cut_file_says_so(tmp_path: Path, ending: str) -> None:
     _write(tmp_path, [1, 2], ending)
     second = tmp_path / f"thau_2_0002.cbf{ending}"
     second.write_bytes(second.read_bytes()[: 1500 if not ending else -20])
-    with open_images(tmp_path / "thau_2_####.cbf") as series, pytest.raises(DecodeError, match=r"image 1: .*cut"):
+    with open_images(tmp_path / "thau_2_####.cbf") as series, pytest.raises(DecodeError, match=r"\A[^:]*thau_2_0002.cbf.*cut"):
         series.read(1)
 
 
@@ -169,7 +169,7 @@ def test_any_other_format_is_read_by_fabio(tmp_path: Path) -> None:
         assert series.read(1, out) is out
         assert np.array_equal(out, image + 2)
     (tmp_path / "a_002.edf").write_bytes(b"{\nHeaderID = EH:000001\n}\n")
-    with open_images(tmp_path / "a_###.edf") as series, pytest.raises(DecodeError, match=r"image 1"):
+    with open_images(tmp_path / "a_###.edf") as series, pytest.raises(DecodeError, match=r"\A[^:]*a_002.edf|FabIO cannot read [^:]*a_002.edf"):
         series.read(1)
 
 

@@ -179,3 +179,18 @@ def test_numbers_of_the_images_file_are_found_where_the_geometry_says(tmp_path: 
         file["e"][2] = 9001
     with pytest.raises(UsageError, match="/e is 9000 to 9001: it differs from image to image"):
         read_header(record, images=tmp_path / "i.h5")
+
+
+def test_a_number_that_is_none_is_not_said_to_differ_and_one_that_is_not_there_is_not_zero(tmp_path: Path) -> None:
+    record = parse_geometry(GEOMETRY.replace("clen = 0.1", "clen = /d mm"))
+    for content in (np.nan, [np.nan, 120.0], np.inf):
+        with h5py.File(tmp_path / "i.h5", "w") as file:
+            file["d"] = content
+        with pytest.raises(UsageError, match="/d is not a finite number"):
+            read_header(record, images=tmp_path / "i.h5")
+    layout = h5py.VirtualLayout((4,), "f8")
+    layout[:] = h5py.VirtualSource("gone.h5", "/d", (4,))
+    with h5py.File(tmp_path / "i.h5", "w") as file:
+        file.create_virtual_dataset("d", layout)
+    with pytest.raises(DecodeError, match=r"gone\.h5 is missing"):
+        read_header(record, images=tmp_path / "i.h5")

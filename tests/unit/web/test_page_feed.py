@@ -126,3 +126,11 @@ def test_a_shape_that_does_not_fit_its_bytes_is_refused() -> None:
 def test_fingerprints_tell_shapes_and_types_apart() -> None:
     one = np.zeros(4, np.uint16)
     assert len({fingerprint(one), fingerprint(one.reshape(2, 2)), fingerprint(one.view(np.int16))}) == 3
+
+
+@pytest.mark.parametrize("geometry", [{"dist": 10**30}, '{"dist": ' + "1" * 30 + "}", '{"a":' * 500 + "1" + "}" * 500])
+def test_an_attribute_that_does_not_go_over_the_wire_stays_text(geometry: Any) -> None:
+    reading = LocalFeed(Published(image=np.zeros((2, 2)), image_attrs={"geometry": geometry})).read({"/image": None})
+    back = reading_from_bytes(b"".join(reading_to_parts(reading)))
+    assert back.nodes == reading.nodes
+    assert isinstance(back.nodes[1].attributes["geometry"], str | dict)

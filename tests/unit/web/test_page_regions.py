@@ -9,7 +9,7 @@ import pytest
 
 from glimt.model.errors import UsageError
 from glimt.web.page_region import PageRegion, region_from
-from glimt.web.page_store import FILE_NAME, PageStore
+from glimt.web.page_store import FILE_NAME, MAX_LAYOUT_DEPTH, PageStore
 
 BOX = {"name": "box", "kind": "rectangle", "image": "/image", "bounds": [1, 3, 2, 5]}
 
@@ -99,3 +99,14 @@ def test_a_region_tells_all_that_the_page_needs() -> None:
     assert told["denominator"] is None
     assert "vertices" not in told
     assert isinstance(region_from(told), PageRegion)
+
+
+def test_a_layout_that_is_nested_without_end_is_refused_and_harms_nothing(tmp_path: Path) -> None:
+    store = PageStore(tmp_path / FILE_NAME)
+    layout: dict[str, Any] = {}
+    for _ in range(MAX_LAYOUT_DEPTH):
+        layout = {"a": [], "b": layout}
+    with pytest.raises(UsageError, match=f"at most {MAX_LAYOUT_DEPTH} lists and objects inside each other"):
+        store.save_layout(layout, "deep")
+    store.save_layout(layout["b"], "good")
+    assert PageStore(tmp_path / FILE_NAME).layout_names() == ["good"]
