@@ -19,7 +19,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from glimt.model.parameters import IntParameter, RoiParameter
-from glimt.pipeline.parameter_changes import ParameterChanges
+from glimt.pipeline.parameter_changes import ParameterChanges, TakenValue
 from glimt.pipeline.parameter_set import ParameterSet
 from glimt.web.live_view import create_app
 from glimt.web.log_ring import LogRing
@@ -148,7 +148,8 @@ def serving(
     parameters = ParameterChanges(ParameterSet(described))
     source = PageSource(
         "test", "run", feed(published), lambda: {"state": "running", "scan": {"scan_number": 4}},
-        parameters=parameters, set_parameter=lambda name, data: (parameters.set(name, data), 17), logs=logs, file=file,
+        parameters=parameters, set_parameter=lambda name, data: TakenValue(parameters.set(name, data), 17, 4),
+        logs=logs, file=file,
     )  # fmt: skip
     log = logging.getLogger("glimt")
     log.addHandler(logs)

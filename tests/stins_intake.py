@@ -15,6 +15,7 @@ from glimt.pipeline.builder_stream import BuilderStream
 from glimt.pipeline.event_builder import EventBuilder
 from glimt.pipeline.ledger import StreamLedger
 from glimt.pipeline.live_stream import LiveStream
+from glimt.sources.message_source import SourceState
 
 GENERIC = [frozenset({"generic"})]
 SECOND = 1_000_000_000
@@ -29,6 +30,7 @@ class ListSource:
     def __init__(self) -> None:
         self.messages: deque[list[Any] | DecodeError] = deque()
         self.is_closed = False
+        self.is_connected: bool | None = None
 
     def receive_ready(self, limit: int) -> list[list[Any]]:
         ready: list[list[Any]] = []
@@ -39,8 +41,8 @@ class ListSource:
             ready.append(message)
         return ready
 
-    def state(self) -> Any:
-        return {}
+    def state(self) -> SourceState:
+        return SourceState(connected=self.is_connected)
 
     def close(self) -> None:
         self.is_closed = True

@@ -145,6 +145,7 @@ def test_a_signal_ends_a_recording_in_the_middle_of_a_series(tmp_path: Path) -> 
         record.kill()
     assert record.returncode == 0, recorded
     assert "stopped" in recorded
+    assert "to a.cbors, as stream 'stins'" in recorded
     found = numbers(tmp_path / "a.cbors")
     assert found == list(range(len(found)))
     assert f"record: {len(found):,} events of 1 series" in recorded

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 import signal
 import time
 import urllib.request
@@ -160,15 +161,26 @@ def test_changed_parameter_changes_the_data_from_a_told_event_on(viewer: Viewer)
     gain.locator('input[type="number"]').fill("3")
     gain.locator('input[type="number"]').press("Enter")
     expect(gain.locator("output")).to_contain_text("applied from event", timeout=10_000)
-    told = int(gain.locator("output").inner_text().split()[-1])
+    told, scan = map(int, re.findall(r"\d+", gain.locator("output").inner_text()))
+    assert scan == 1
+    expect(viewer.page.locator("#scan")).to_have_text("scan 1")
     viewer.wait_for_tile("/gain_seen", "3")
     assert viewer.number("/number_of_event") >= told - 1
     row = viewer.page.locator("#changes tbody tr").first
     assert row.locator("td").nth(1).inner_text() == "gain"
-    assert row.locator("td").nth(3).inner_text() == f"#{told}"
+    assert row.locator("td").nth(3).inner_text() == f"scan 1 #{told}"
     gain.locator('input[type="number"]').fill("99")
     gain.locator('input[type="number"]').press("Enter")
     expect(gain.locator("output")).to_contain_text("at most 10", timeout=10_000)
+    expect(gain.locator('input[type="number"]')).to_have_value("3", timeout=10_000)
+    expect(gain.locator("output")).to_contain_text("Not changed: ")
+    expect(gain.locator("output")).not_to_have_class(re.compile("bad"))
+    gain.locator('input[type="number"]').fill("98")
+    gain.locator('input[type="number"]').press("Tab")
+    expect(gain.locator("output")).to_contain_text("98", timeout=10_000)
+    gain.locator('input[type="number"]').fill("97")  # mended before the old value is back: it stays
+    viewer.page.wait_for_timeout(5000)
+    assert gain.locator('input[type="number"]').input_value() == "97"
     viewer.errors[:] = [error for error in viewer.errors if "400" not in error]  # what the browser says of each refusal
     gain.locator('input[type="number"]').fill("1")
     gain.locator('input[type="number"]').press("Enter")
@@ -224,6 +236,38 @@ def test_data_and_pictures_are_downloads(viewer: Viewer, tmp_path: Path) -> None
         found: list[h5py.Dataset] = []
         file.visititems(lambda _, item: found.append(item) if isinstance(item, h5py.Dataset) else None)
         assert (1000,) in {item.shape for item in found}
+
+
+def test_curves_of_all_regions_are_a_file_and_each_has_a_color_of_its_own(
+    viewer: Viewer, run: PageRun, tmp_path: Path
+) -> None:
+    first = {"name": "first", "kind": "ring", "image": "/image", "center": [900, 900], "r_min": 0, "r_max": 50}
+    run.put("/api/v1/page/regions", {"regions": [first | {"color": "#22b8cf"}]})
+    viewer.panel("region:*").locator("canvas").wait_for()
+    viewer.tool("Draw a rectangle")
+    viewer.drag(0.4, 0.4, 0.5, 0.5)
+    regions = viewer.wait_until(lambda: len(run.regions()) == 2 and run.regions(), "the region is drawn")
+    assert regions[1]["color"] not in {"#22b8cf", regions[0]["color"]}
+    viewer.wait_until(lambda: len(points_of(run, regions[1]["id"])) > 3, "both have points")
+
+    def saved(entry: str, name: str) -> bytes:
+        with viewer.page.expect_download() as download:
+            viewer.menu("region:*", entry)
+        assert download.value.suggested_filename == name
+        download.value.save_as(tmp_path / name)
+        return (tmp_path / name).read_bytes()
+
+    rows = list(csv.DictReader(io.StringIO(saved("Data as CSV", "regions.csv").decode())))
+    assert [*rows[0]] == ["time_s", "event_number", "first", regions[1]["name"]]
+    at = {row["event_number"]: row[regions[1]["name"]] for row in rows}
+    alone = {row["event_number"]: row["value"] for row in points_of(run, regions[1]["id"])}
+    known = {event: value for event, value in at.items() if value != "nan"}
+    assert len(known) > 3
+    assert known.items() <= alone.items()
+    with h5py.File(io.BytesIO(saved("Data as HDF5", "regions.h5"))) as file:
+        assert {"event_number", "first", regions[1]["name"]} <= set(file)
+        assert len({dataset.shape for dataset in file.values()}) == 1
+    assert saved("Picture as PNG", "Regions.png").startswith(b"\x89PNG")
 
 
 def test_layout_is_arranged_by_keys_saved_and_there_for_the_next_viewer(
@@ -314,6 +358,9 @@ def test_pictures_of_each_view(viewer: Viewer, browser: Browser, run: PageRun) -
         viewer.dock(name)
         viewer.page.wait_for_timeout(700)
         viewer.page.screenshot(path=folder / f"{name}.png")
+    assert viewer.page.locator("article.stream").count() == 1
+    cut = "[...document.querySelectorAll('.dock, .dock .wide')].filter((each) => each.scrollWidth > each.clientWidth)"
+    assert viewer.page.evaluate(f"{cut}.map((each) => each.innerText)") == []
     viewer.page.locator('[data-dock="health"]').click()
     viewer.page.wait_for_timeout(500)
     viewer.page.screenshot(path=folder / "light.png")

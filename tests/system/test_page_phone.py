@@ -107,7 +107,9 @@ def test_fingers_draw_move_zoom_and_scroll_on_a_phone(look: Callable[..., Viewer
 
 def test_docks_menus_and_dialogs_fit_on_a_phone(look: Callable[..., Viewer], run: PageRun) -> None:
     phone = look(**PHONE)
-    off_screen = """() => [...document.querySelectorAll("button, input, select, h3, article")].filter((each) => {
+    off_screen = """() => [...document.querySelectorAll(
+        "button, input, select, h3, article, th, td, dt, dd"
+    )].filter((each) => {
         const { left, right, width } = each.getBoundingClientRect();
         return width && each.checkVisibility() && (left < -1 || right > innerWidth + 1);
     }).map((each) => each.outerHTML.slice(0, 100))"""

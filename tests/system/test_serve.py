@@ -208,6 +208,27 @@ def test_status_is_broadcast_as_zocalo_does_and_shutdown_is_obeyed(site: Site) -
     assert "was told to shut down" in log
 
 
+def test_second_command_on_the_same_queues_with_other_folders_says_so_when_it_starts(site: Site) -> None:
+    site.write()
+    (site.folder / "other").mkdir()
+    first = site.serve()
+    wait_for(lambda: children(first.pid), "the first")
+    site.send(1)
+    wait_for(site.lines, "the first to be ready")
+    second = site.serve("runner_services:FileService", "--root", "other")
+    assert second.stderr is not None
+    while "WARNING" not in (line := second.stderr.readline()):
+        assert line
+    assert f"opens other folders to them: {site.folder}; here it is {site.folder}/other" in line
+    second.send_signal(signal.SIGINT)
+    second.communicate(timeout=LIMIT_S)
+    third = site.serve()
+    assert third.stderr is not None
+    while "all services are ready, after" not in (line := third.stderr.readline()):
+        assert line
+        assert "WARNING" not in line
+
+
 def test_service_that_cannot_run_says_why_and_is_not_started_again(site: Site) -> None:
     site.write()
     process = site.serve("runner_services:NoService")

@@ -39,13 +39,18 @@ def recipe_id(body: bytes) -> str:
     """Return the identity of the run of the recipe, also of one that was only asked for; empty for other messages."""
     envelope = read_envelope(body)
     if envelope is not None:
-        return str(envelope.environment.get("ID", ""))
+        return _text(envelope.environment.get("ID", ""))
     try:
         request = read_json(body)
     except ValueError:
         return ""
     parameters = request.get("parameters") if isinstance(request, dict) else None
-    return str(parameters.get("guid", "")) if isinstance(parameters, dict) else ""
+    return _text(parameters.get("guid", "")) if isinstance(parameters, dict) else ""
+
+
+def _text(value: Any) -> str:
+    """Return a text that can be written: JSON can hold halves of characters."""
+    return str(value).encode("utf-8", "replace").decode()
 
 
 def read_envelope(body: bytes) -> Envelope | None:

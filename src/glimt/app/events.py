@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from glimt.app.blocks import blocks_by_range, blocks_by_value, blocks_of_one_file
+from glimt.app.stream_names import StreamNames
 from glimt.model.errors import DecodeError, UsageError, UserCodeError
 from glimt.model.event import EventData, InternalWorkerMessage, StreamData
 from glimt.pipeline.block import Block
@@ -188,11 +189,14 @@ class BlockReader:
         The captures in which blocks are byte ranges.
     times : bool
         Parse time stamps.
+    names : StreamNames, optional
+        Other names for the streams.
     """
 
-    def __init__(self, paths: list[Path], *, times: bool) -> None:
+    def __init__(self, paths: list[Path], *, times: bool, names: StreamNames | None = None) -> None:
         self._paths = [path.absolute() for path in paths]  # user code may change the folder
         self._times = times
+        self._names = names or StreamNames()
         self._readers: dict[int, CaptureReader] = {}
 
     def __call__(self, block: Block) -> Iterator[EventData]:
@@ -200,9 +204,9 @@ class BlockReader:
         messages = [self._messages(index, part) for index, part in enumerate(block.parts) if part is not None]
         accounts = [SourceAccount("") for _ in messages]
         if len(messages) == 1:
-            yield from _single(messages[0], accounts[0])
+            yield from self._names.renamed(_single(messages[0], accounts[0]))
         else:
-            yield from map(_built, join(messages, accounts))
+            yield from self._names.renamed(map(_built, join(messages, accounts)))
         for account in accounts:
             if account.error is not None:
                 raise account.error

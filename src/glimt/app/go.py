@@ -20,8 +20,10 @@ from glimt.brokers.layout import EXCHANGES, LAYOUT, TOPICS
 from glimt.model.errors import RecipeError, UsageError
 from glimt.model.recipe import Recipe
 from glimt.services.recipe_files import find_recipe, load_recipe
+from glimt.services.recipe_log import RECIPE_ID
 
 QUEUE = "processing_recipe"
+_NUMBERS_END = 1 << 53  # as for the dispatcher: JSON carries no greater ones safely
 _KEY = re.compile(r"\A[A-Za-z_][\w.-]*\Z", re.ASCII)
 
 
@@ -76,15 +78,15 @@ def make_request(
     Raises
     ------
     UsageError
-        Nothing is to be run, or a number is none that there can be.
+        Nothing is to be run, a number is none that there can be, or the run's identity is none.
     RecipeError
         A recipe is not there or not valid.
     """
     if not recipes and recipe_file is None and not is_reprocessing:
         raise UsageError("no recipe is named; `glimt recipe show` lists them, -f FILE takes one of your own")
     for what, each in (("the number of the data collection", number), ("the scaling's number", scaling_id)):
-        if each is not None and each < 1:
-            raise UsageError(f"{what} is {each}; it must be 1 or more")
+        if each is not None and not 0 < each < _NUMBERS_END:
+            raise UsageError(f"{what} is {each!s:.40}; it must be 1 or more, and below {_NUMBERS_END}")
     if is_reprocessing and number is None:
         raise UsageError("--reprocessing needs the number of the processing job")
     _check_recipes(site, recipes)
@@ -94,7 +96,9 @@ def make_request(
     if scaling_id is not None:
         parameters["ispyb_autoprocscalingid"] = scaling_id
     # The dispatcher takes the identity of the run from here, so that whoever asked can follow it.
-    parameters.setdefault("guid", str(uuid.uuid4()))
+    guid = parameters.setdefault("guid", str(uuid.uuid4()))
+    if not isinstance(guid, str) or not RECIPE_ID.fullmatch(guid):
+        raise UsageError(f"guid is {str(guid)!r:.80}; the dispatcher takes 3 to 200 letters, digits and _ - only")
     request: dict[str, Any] = {"recipes": list(recipes), "parameters": parameters}
     if recipe_file is not None:
         request["custom_recipe"] = _own_recipe(recipe_file).to_dict()
@@ -171,10 +175,10 @@ def _check_recipes(site: Site, names: Sequence[str]) -> None:
     for name in names:
         try:
             path = find_recipe(name, site.recipe_folders)
-        except RecipeError:
+        except RecipeError as error:
             if site.broker_url.startswith("amqp"):
                 continue  # the dispatcher may run on another machine, with recipes of its own
-            raise
+            raise RecipeError(f"there is no file {f'{name}.json'!r:.120} here, and {error}") from None
         load_recipe(path).check()
 
 

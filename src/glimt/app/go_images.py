@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 from glimt.app.serve import prepare_results
@@ -13,11 +14,20 @@ from glimt.app.site import Site
 from glimt.model.errors import UsageError
 
 _STEPS = re.compile(r"\A([0-9]{1,6})[x×]([0-9]{1,6})\Z", re.ASCII)
+_OF_MANY_IMAGES = (".h5", ".hdf5", ".hdf", ".nxs", ".tif", ".tiff")
 
 
 @contextmanager
 def entering_images(
-    site: Site, template: str, *, first: int = 1, last: int | None = None, grid: str = "", visit: str = "xx0-1"
+    site: Site,
+    template: str,
+    *,
+    first: int = 1,
+    last: int | None = None,
+    grid: str = "",
+    is_snaked: bool = True,
+    is_vertical: bool = False,
+    visit: str = "xx0-1",
 ) -> Iterator[int]:
     """Enter images into the results database as a data collection, and yield its number; it is there after the block.
 
@@ -32,6 +42,10 @@ def entering_images(
         Numbers of the first and the last image; without ``last`` as many as ``grid`` has.
     grid : str
         A grid scan: ``19x1``, columns times rows.
+    is_snaked : bool
+        Of a grid scan: every second line was scanned backwards.
+    is_vertical : bool
+        Of a grid scan: its lines are columns, not rows.
     visit : str
         Such as ``mx12345-6``.
 
@@ -44,11 +58,13 @@ def entering_images(
     """
     steps = _grid_steps(grid)
     n_images = _n_images(first, last, steps)
+    path = Path(os.path.abspath(os.path.expanduser(template)))
+    _check_template(path.name, n_images)
     prepare_results(site)
     from glimt.stores.collections_db_registration import RegisteredCollection, RegisteredGrid, register_collection
     from glimt.stores.results_db import ResultsDatabase
 
-    path = Path(os.path.abspath(os.path.expanduser(template)))
+    orientation = "vertical" if is_vertical else "horizontal"
     collection = RegisteredCollection(
         image_directory=str(path.parent),
         image_template=path.name,
@@ -57,7 +73,8 @@ def entering_images(
         experiment_type="Mesh" if steps else "OSC",
         beamline=site.beamline,
         visit=visit,
-        grid=None if steps is None else RegisteredGrid(steps_x=steps[0], steps_y=steps[1]),
+        grid=None if steps is None else RegisteredGrid(*steps, is_snaked=is_snaked, orientation=orientation),
+        started=datetime.now(),
     )
     database = ResultsDatabase(str(site.results_url))
     try:
@@ -84,6 +101,15 @@ def remove_images(site: Site, number: int) -> None:
             remove_collection(session, number)
     finally:
         database.close()
+
+
+def _check_template(name: str, n_images: int) -> None:
+    """Refuse the name of one file for several images, unless files of its kind hold several."""
+    if n_images > 1 and "#" not in name and "%" not in name and not name.lower().endswith(_OF_MANY_IMAGES):
+        raise UsageError(
+            f"{name!r} is one file, and {n_images} images are to be entered; write # for each digit of the image's"
+            " number, such as 'thau_1_####.cbf' (in quotes)"
+        )
 
 
 def _grid_steps(text: str) -> tuple[int, int] | None:

@@ -44,7 +44,23 @@ def recipe_path(name_or_path: str, folders: Sequence[Path] = ()) -> Path:
     path = Path(name_or_path)
     if "/" in name_or_path or "\\" in name_or_path or (name_or_path.endswith(".json") and path.is_file()):
         return path
-    return find_recipe(name_or_path.removesuffix(".json"), folders)
+    return find_recipe_or_file(name_or_path, folders)
+
+
+def find_recipe_or_file(word: str, folders: Sequence[Path] = ()) -> Path:
+    """Return the file of the recipe ``name`` or ``name.json``, which is no file here.
+
+    Raises
+    ------
+    RecipeError
+        There is no such recipe; of what looks like a file, that there is none either.
+    """
+    try:
+        return find_recipe(word.removesuffix(".json"), folders)
+    except RecipeError as error:
+        if not word.endswith(".json"):
+            raise
+        raise RecipeError(f"there is no file {word!r:.120}, and {error}") from None
 
 
 def open_recipe(name_or_path: str, folders: Sequence[Path] = ()) -> Recipe:

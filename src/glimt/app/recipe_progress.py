@@ -10,16 +10,20 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from glimt.app.broker_dead_letters import DeadLetter, as_dead_letter, list_dead_letters
-from glimt.app.broker_message import recipe_id
+from glimt.app.broker_message import read_envelope, recipe_id
 from glimt.app.open_broker import open_broker
 from glimt.app.site import Site
 from glimt.brokers.broker import DEAD_LETTER_PREFIX, Delivery, QueueStatus
 from glimt.brokers.sqlite_file import SqliteFile, explained
+from glimt.brokers.sqlite_keeper import reap
 from glimt.brokers.sqlite_messages import decode_headers
+from glimt.model.errors import BrokerError
+from glimt.services.service_outputs import CONTRACTS
 
 READY, DELAYED, UNSETTLED = 0, 1, 2
 _MESSAGES = (
@@ -48,6 +52,8 @@ class QueueShare:
         Who takes messages of this queue; ``None`` if the broker does not tell.
     is_for_others : bool
         Results that another program may fetch, or that are thrown away: the run does not wait for that.
+    is_end : bool
+        Nobody takes them now, no service of glimt's own would, and none sends anything on in the recipe.
     """
 
     queue: str
@@ -56,6 +62,7 @@ class QueueShare:
     n_unsettled: int
     n_receivers: int | None
     is_for_others: bool = False
+    is_end: bool = False
 
     @property
     def n_messages(self) -> int:
@@ -104,6 +111,17 @@ def is_exact(site: Site) -> bool:
     return site.broker_url.startswith("sqlite:")
 
 
+def is_missing(path: Path) -> bool:
+    """Say whether there is no such file; false where one must not look, as who opens it is told why not."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def look_at_run(site: Site, run: str) -> RunProgress:
     """Return where the messages of a run are.
 
@@ -116,17 +134,19 @@ def look_at_run(site: Site, run: str) -> RunProgress:
     Raises
     ------
     BrokerError
-        The broker cannot be reached.
+        The broker, or the file of X-ray centering, cannot be reached.
     """
     if not is_exact(site):
         return _look_at_broker(site, run)
     path = Path(site.broker_url.partition(":")[2].partition("?")[0]).expanduser()
-    if not path.exists():
+    if is_missing(path):
         return RunProgress(run, True, (), ())
     # Before and after, because scans are in another file: one that begins or ends between the looks is in one of them.
     before = _open_scans(site, run)
     file = SqliteFile(path)
     try:
+        with suppress(BrokerError):  # who may only read sees those, too, that died with messages
+            reap(file)
         shares, letters = _messages(file, run)
     finally:
         file.close()
@@ -136,6 +156,7 @@ def look_at_run(site: Site, run: str) -> RunProgress:
 def _messages(file: SqliteFile, run: str) -> tuple[tuple[QueueShare, ...], tuple[DeadLetter, ...]]:
     counts: Counter[tuple[str, int]] = Counter()
     about: dict[str, tuple[int, bool]] = {}
+    awaited = set(CONTRACTS)
     letters = []
     with explained(file.path):
         for queue, expiration_s, state, identity, headers, body, n_receivers in file.connection.execute(
@@ -148,28 +169,37 @@ def _messages(file: SqliteFile, run: str) -> tuple[tuple[QueueShare, ...], tuple
                 continue
             counts[queue, state] += 1
             about[queue] = n_receivers, expiration_s is not None and not n_receivers
+            if n_receivers or (queue not in awaited and not _is_end(body)):
+                awaited.add(queue)
     shares = []
     for queue, (n_receivers, is_for_others) in sorted(about.items()):
         n_ready, n_delayed, n_unsettled = (counts[queue, state] for state in (READY, DELAYED, UNSETTLED))
-        shares.append(QueueShare(queue, n_ready, n_delayed, n_unsettled, n_receivers, is_for_others))
+        of_queue = n_ready, n_delayed, n_unsettled, n_receivers, is_for_others
+        shares.append(QueueShare(queue, *of_queue, is_end=queue not in awaited))
     return tuple(shares), tuple(sorted(letters, key=lambda letter: letter.died_ns))
+
+
+def _is_end(body: bytes) -> bool:
+    """Say whether the recipe ends with the step that a message is for."""
+    envelope = read_envelope(body)
+    return envelope is not None and not envelope.node.get("output")
 
 
 def _open_scans(site: Site, run: str) -> list[OpenScan]:
     """Return the scans of a run that X-ray centering keeps on this machine."""
     path = site.state_folder / "x_ray_centering" / "x_ray_centering.sqlite"
-    if not path.exists():
+    if is_missing(path):
         return []
     try:
-        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5.0)
-    except sqlite3.Error:
-        return []
-    try:
-        return [OpenScan(*row) for row in connection.execute(_SCANS, (run,))]
-    except sqlite3.Error:  # a file that is being made has no tables yet
-        return []
-    finally:
-        connection.close()
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5.0)) as connection:
+            return [OpenScan(*row) for row in connection.execute(_SCANS, (run,))]
+    except sqlite3.Error as error:
+        if "no such table" in str(error):  # it is being made
+            return []
+        raise BrokerError(
+            f"{path}: the scans that X-ray centering waits for cannot be read ({error}), so nobody can say whether the"
+            " run is over; may you read the file?"
+        ) from None
 
 
 def _look_at_broker(site: Site, run: str) -> RunProgress:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 from glimt.app.go import QUEUE
@@ -16,7 +19,8 @@ from glimt.app.serve import make_folders, prepare_broker, prepare_results, servi
 from glimt.app.serve_process import ServiceTask, make_service, queue_specs
 from glimt.app.service_registry import SERVICES, load_service
 from glimt.app.site import Site
-from glimt.brokers.broker import DEAD_LETTER_PREFIX, REASON, Outgoing
+from glimt.brokers.broker import DEAD_LETTER_PREFIX, REASON, Outgoing, QueueSpec
+from glimt.brokers.layout import LAYOUT
 from glimt.brokers.memory import MemoryBroker
 from glimt.compat.workflows_plugin import PluginRunner, is_plugin
 from glimt.model.errors import UsageError
@@ -27,6 +31,8 @@ from glimt.services.service import Service
 
 _PAUSE_S = 0.01
 _SHOWN_LEFT = 20
+_NO_QUEUE = re.compile(r"the broker has no queue '([^']{1,255})'")
+"""What the dispatcher says of a recipe with a queue that is not there."""
 Runner = ServiceRunner | PluginRunner
 
 
@@ -35,6 +41,7 @@ def run_recipe(
     request: dict[str, Any],
     *,
     services: Sequence[str] = (),
+    queues: Sequence[str] = (),
     tell: Callable[[str], None],
     stop: threading.Event,
     limit_s: float | None = None,
@@ -49,6 +56,8 @@ def run_recipe(
         See `glimt.app.go.make_request`.
     services : sequence of str
         Besides those that come with glimt.
+    queues : sequence of str
+        Of other programs, that a recipe sends to: what comes there is told at the end.
     tell : callable
         Takes a line for each message that is sent, and for each that fails.
     stop : threading.Event
@@ -63,6 +72,10 @@ def run_recipe(
     with ExitStack() as stack:
         watcher = MemoryBroker(url)
         stack.callback(watcher.close)
+        # Here no service waits before there is something for it, and what fails is told: nothing is thrown away.
+        named = [*LAYOUT, *(queue for task in tasks for queue in task.queues), *(QueueSpec(name) for name in queues)]
+        specs = {queue.name: queue for queue in named}
+        watcher.declare([replace(queue, expiration_s=None, has_dead_letters=True) for queue in specs.values()])
         prepare_broker(site, tasks, broker_url=url)
         watcher.send([Outgoing(body=json.dumps(request).encode(), queue=QUEUE)])
         runners = _Runners(tasks, watcher, tell, stack)
@@ -161,11 +174,14 @@ class _Runners:
 def _tell_rest(broker: MemoryBroker, taken: set[str], tell: Callable[[str], None]) -> bool:
     """Tell what is left in queues; say whether there are no dead letters, and nothing that a service would take."""
     is_well = True
+    unknown: dict[str, None] = {}
     for status in broker.status():
         for delivery in broker.peek(status.name, _SHOWN_LEFT):
             if status.name.startswith(DEAD_LETTER_PREFIX):
                 is_well = False
-                tell(f"dead letter of {status.name.removeprefix(DEAD_LETTER_PREFIX)}: {delivery.headers.get(REASON)}")
+                reason = str(delivery.headers.get(REASON))
+                unknown |= dict.fromkeys(_NO_QUEUE.findall(reason))
+                tell(f"dead letter of {status.name.removeprefix(DEAD_LETTER_PREFIX)}: {reason}")
             else:
                 kind = "" if is_recipe_message(delivery) else "plain "
                 tell(f"left in {status.name}, which no service here takes: {kind}{payload_text(delivery.body)}")
@@ -174,4 +190,9 @@ def _tell_rest(broker: MemoryBroker, taken: set[str], tell: Callable[[str], None
         if status.name in taken and (n_left := status.n_ready + status.n_delayed + status.n_unsettled):
             tell(f"not done: {n_left:,} messages of {status.name}")
             is_well = False
+    if unknown:
+        tell(
+            f"here, --service MODULE:CLASS runs a service of yours that takes messages of {', '.join(unknown)}, and"
+            f" {' '.join(f'--queue {shlex.quote(name)}' for name in unknown)} keeps them as for another program"
+        )
     return is_well

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from glimt.app.events import BlockReader, CaptureEvents, ReplayEvents, SourceEvents
 from glimt.app.process import prepare_process
+from glimt.app.stream_names import StreamNames, advice_on_missing_stream, recorded_names
 from glimt.engines.inline import run_inline
 from glimt.engines.local import LocalRun
 from glimt.engines.local_worker import WorkerSpec
@@ -52,6 +53,8 @@ class ReplayOptions:
         1 runs everything in this process, more use that many processes beside it.
     port : int or None
         Serve the live view there; 0 picks a free port.
+    rename_streams : list of str
+        As ``OLD=NEW``: other names for streams than they were recorded with.
     """
 
     worker: str
@@ -61,6 +64,7 @@ class ReplayOptions:
     parameter_file: Path | None = None
     n_workers: int = 1
     port: int | None = None
+    rename_streams: list[str] = field(default_factory=list)
 
 
 class Replay:
@@ -89,8 +93,10 @@ class Replay:
             raise UsageError("replay needs capture files (-f FILE...) or a source class (-s module:Class)")
         if options.n_workers < 1:
             raise UsageError(f"--nworkers is {options.n_workers}; at least one worker is needed")
+        self._names = StreamNames.from_options(options.rename_streams)
         prepare_process()
         self._options = options
+        self._paths = [path.absolute() for path in options.files]  # user code may change the folder
         self._progress = progress
         self._ends: deque[tuple[int, float | None]] = deque()
         self._reduced: float | None = 0.0
@@ -112,7 +118,10 @@ class Replay:
     def _open_events(self) -> ReplayEvents:
         if self._options.source is not None:
             return SourceEvents(import_class(self._options.source), name=self._options.source)
-        return CaptureEvents(self._options.files, times=self._needs_times)
+        events = CaptureEvents(self._options.files, times=self._needs_times)
+        if self._names.new:
+            self._names.check(recorded_names(self._paths))
+        return events
 
     @property
     def _needs_times(self) -> bool:
@@ -141,7 +150,7 @@ class Replay:
     def _run_inline(self) -> None:
         worker = WorkerRunner(self._worker_class, name="worker-0", parameters=self._parameters)
         run_inline(
-            self._events.events(),
+            self._names.renamed(self._events.events()),
             worker,
             self.reducer,
             report=self.report,
@@ -156,7 +165,7 @@ class Replay:
             worker_class=options.worker,
             describe=partial(_describe, options.worker, options.reducer),
             data=self._parameters.data(),
-            read=BlockReader(options.files, times=self._needs_times),
+            read=BlockReader(options.files, times=self._needs_times, names=self._names),
             has_page=options.port is not None,
         )
         run = LocalRun(
@@ -204,6 +213,9 @@ class Replay:
                     account.n_missing,
                     account.describe_gaps(),
                 )
+        failures = self.report.failures
+        if failures and (advice := advice_on_missing_stream(failures, recorded_names(self._paths), self._names)):
+            self.report.add_error(advice)
 
     def live_view(self) -> AbstractContextManager[Any]:
         """Return a context manager that serves the reducer's results while it is open.

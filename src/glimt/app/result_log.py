@@ -17,6 +17,11 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[bytes]).decode
 
 
+def _record(parts: Sequence[bytes]) -> tuple[int, bytes]:
+    """Return a message as a record of the journal."""
+    return (_ONE_PART, parts[0]) if len(parts) == 1 else (_PARTS, _encode(list(parts)))
+
+
 class JournalLog:
     """A `Journal` of messages; see `ResultLog`.
 
@@ -55,19 +60,15 @@ class JournalLog:
 
     def keep(self, parts: Sequence[bytes]) -> None:
         """Write a message."""
-        if self._journal is None:
-            return
-        if len(parts) == 1:
-            self._journal.append(_ONE_PART, parts[0])
-        else:
-            self._journal.append(_PARTS, _encode(list(parts)))
+        if self._journal is not None:
+            self._journal.append(*_record(parts))
 
-    def checkpoint(self, state: bytes, watermark: int) -> None:
-        """Put a state in the place of the messages before it; a full disk leaves the journal as it was."""
+    def checkpoint(self, state: bytes, watermark: int, waiting: Sequence[Sequence[bytes]]) -> None:
+        """Put a state, and messages that are not in it, in the place of all before; a full disk changes nothing."""
         if self._journal is None:
             return
         try:
-            self._journal.checkpoint(state, watermark=watermark)
+            self._journal.checkpoint(state, watermark=watermark, waiting=map(_record, waiting))
             self._problem = ""
         except StoreError as error:
             self._problem = str(error)
@@ -90,7 +91,7 @@ class NoLog:
     def keep(self, parts: Sequence[bytes]) -> None:
         """Keep nothing."""
 
-    def checkpoint(self, state: bytes, watermark: int) -> None:
+    def checkpoint(self, state: bytes, watermark: int, waiting: Sequence[Sequence[bytes]]) -> None:
         """Keep nothing."""
 
     def discard(self) -> None:

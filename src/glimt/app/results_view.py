@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from glimt.model.errors import UsageError
 from glimt.stores.results_db import ResultsDatabase
+from glimt.stores.results_done import done_rows
 from glimt.stores.results_rows import json_value
 from glimt.stores.results_schema import results_table, table_names
 
@@ -25,6 +26,7 @@ _IMAGES = {
 }
 _CENTRING = {
     "result": "xrayCentringResultId",
+    "centring": "xrayCentringId",
     "status": "status",
     "x": "centreOfMassX",
     "y": "centreOfMassY",
@@ -150,6 +152,7 @@ def collection_view(database: ResultsDatabase, dcid: int, limit: int) -> list[Re
     )
     with database.reading() as session:
         views = [_view(session, name, title, query.order_by(key).limit(limit)) for name, title, query, key in wanted]
+        views[1] = _with_run(session, views[1])
         known = session.execute(sa.select(made.c.dataCollectionId).where(made.c.dataCollectionId == dcid)).first()
     if known is None and not any(view.rows for view in views):
         raise UsageError(f"{database.address} knows nothing of data collection {dcid}; glimt db show lists the newest")
@@ -208,26 +211,17 @@ def table_view(database: ResultsDatabase, name: str, limit: int) -> list[ResultV
     return [ResultView(found, view.title, columns, [tuple(row[index] for index in filled) for row in view.rows])]
 
 
-def collection_counts(database: ResultsDatabase, dcid: int) -> dict[str, int]:
-    """Return how many rows there are of a data collection: of its images, and of centring results of its group.
-
-    Raises
-    ------
-    ResultsDatabaseError
-        The database cannot be read.
-    """
-    import sqlalchemy as sa
-
-    made, images = results_table("DataCollection"), results_table("ImageQualityIndicators")
-    centring, results = results_table("XrayCentring"), results_table("XrayCentringResult")
-    group = sa.select(made.c.dataCollectionGroupId).where(made.c.dataCollectionId == dcid).scalar_subquery()
-    mine = sa.select(centring.c.xrayCentringId).where(centring.c.dataCollectionGroupId == group)
-    queries = {
-        "images": sa.select(sa.func.count()).where(images.c.dataCollectionId == dcid),
-        "centring results": sa.select(sa.func.count()).where(results.c.xrayCentringId.in_(mine)),
-    }
-    with database.reading() as session:
-        return {what: int(session.execute(query).scalar_one()) for what, query in queries.items()}
+def _with_run(session: Session, view: ResultView) -> ResultView:
+    """Return centring results with when they were written and by which run, which ISPyB has no columns for."""
+    place = view.columns.index("centring")
+    done = done_rows(session, "insert_xray_centring", {row[place] for row in view.rows})
+    rows = []
+    for row in view.rows:
+        at, run = done.get(row[place], (None, ""))
+        rows.append((*row[:place], *row[place + 1 :], json_value(at), run or None))
+    return ResultView(
+        view.name, view.title, (*view.columns[:place], *view.columns[place + 1 :], "written", "run"), rows
+    )
 
 
 def _select(table: sa.Table, columns: dict[str, str]) -> sa.Select[Any]:

@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from glimt.app.open_broker import open_broker
+from glimt.app.serve_neighbors import NeighborWatch
 from glimt.app.serve_process import ENDED_ITSELF, UNUSABLE, ServiceTask, queue_specs, run_service
 from glimt.app.serve_state import ServedState
 from glimt.app.serve_status import StatusThread
@@ -24,7 +25,7 @@ from glimt.model.errors import UsageError
 from glimt.services.runner_failures import RetryRule
 from glimt.services.service import ServiceSetup
 from glimt.services.service_activity import COUNTS, N_CELLS, Activity, ServiceActivity, ServiceState
-from glimt.services.service_status import Command, StatusOfService, host_id
+from glimt.services.service_status import STATUS_COMMAND, Command, StatusOfService, host_id
 
 if TYPE_CHECKING:
     import socket
@@ -96,7 +97,10 @@ class ServedService:
             process.start()
         self._process, self._started_at, self.pid = process, time.monotonic(), process.pid
         title, class_name = self.task.name, self.task.path.rpartition(":")[2]
-        self._status = StatusOfService(self.task.name, title, class_name, host=host_id(process.pid))
+        queues, roots = [queue.name for queue in self.task.queues], [str(root) for root in self.task.setup.roots]
+        self._status = StatusOfService(
+            self.task.name, title, class_name, host=host_id(process.pid), queues=queues, roots=roots
+        )
 
     def take_end(self) -> str:
         """Say how its process ended, empty if it runs; the next one is started after a pause.
@@ -153,6 +157,7 @@ class Serving:
         self.tasks = [task for name in chosen for task in service_tasks(site, name)]
         self.services = [ServedService(task) for task in self.tasks]
         self._status = StatusThread(site.broker_url, self._look)
+        self._is_ready_told = False
 
     def prepare(self) -> None:
         """Make folders, queues and the results database.
@@ -182,6 +187,8 @@ class Serving:
     def run(self, stop: threading.Event) -> bool:
         """Run until ``stop`` is set or no service is left; say whether all ended as they should."""
         self._status.start()
+        neighbors, began = self._neighbors(), time.monotonic()
+        neighbors.start()
         try:
             for service in self.services:
                 service.start_if_due()
@@ -192,7 +199,9 @@ class Serving:
                 self._wait()
                 self._take_ends()
                 self._obey()
+                self._tell_ready(time.monotonic() - began)
         finally:
+            neighbors.end()
             is_well = self._end()
             self._status.end()
         return is_well
@@ -207,6 +216,21 @@ class Serving:
             pids.setdefault(service.task.name, []).append(str(service.pid))
         for name, found in pids.items():
             self._tell(f"{name}: process{'es' * (len(found) > 1)} {', '.join(found)}")
+
+    def _neighbors(self) -> NeighborWatch:
+        own = {(task.name, tuple(queue.name for queue in task.queues)) for task in self.tasks}
+        roots = [str(root) for root in self.site.roots]
+        return NeighborWatch(self.site.broker_url, own, roots, lambda text: self._tell(text))
+
+    def _tell_ready(self, after_s: float) -> None:
+        """Say it when all take messages, once."""
+        running = [service for service in self.services if not service.is_over]
+        if self._is_ready_told or not running:
+            return
+        if all(service.activity.state > ServiceState.STARTING for service in running):
+            self._is_ready_told = True
+            which = "all services" if len(running) == len(self.services) else f"{len(running)} of {len(self.services)}"
+            self._tell(f"{which} are ready, after {after_s:.1f} s")
 
     def _wait(self) -> None:
         sentinels = [service.process.sentinel for service in self.services if service.process is not None]
@@ -225,7 +249,9 @@ class Serving:
             for service in self.services:
                 if service.status is None or service.is_over or not command.is_for(service.status):
                     continue
-                if command.command == "shutdown":
+                if command.command == STATUS_COMMAND:
+                    service.status.renew()
+                elif command.command == "shutdown":
                     self._tell(f"{service.task.label} was told to shut down")
                     service.ask_to_stop()
                 else:
@@ -360,8 +386,8 @@ def describe(name: str) -> dict[str, Any]:
 
 
 def count_text(counts: dict[str, int]) -> str:
-    """Return counts in words, without those that are zero."""
-    return ", ".join(f"{counts[name]:,} {name}" for name in COUNTS if counts[name]) or "nothing to do"
+    """Return counts in words, without those that are zero but for the first."""
+    return ", ".join(f"{counts[name]:,} {name}" for name in COUNTS if counts[name]) or f"0 {COUNTS[0]}"
 
 
 @contextlib.contextmanager

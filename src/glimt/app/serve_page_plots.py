@@ -34,6 +34,8 @@ _SHOWN = {"grid_scan": {"spots", "resolution"}, "rotation": {"spots", "resolutio
 """What has a plot without being asked for, of the newest scan; of those before it only the spots have."""
 _POSITIVE = frozenset({"resolution"})
 """Where 0 or less means that nothing could be measured."""
+_BEST_IS_LOW = frozenset({"resolution"})
+"""Where a low number is a good one: the best box is the brightest, as in the other heat maps."""
 
 _COLLECTIONS: tuple[Column, ...] = (
     ("data collection", "count"),
@@ -127,6 +129,7 @@ def _heat_maps(
             "axes": ["row", "column"],
             "grid": told,
             "plot": "image" if name in chosen else "none",
+            **({"colors": "viridis inverted"} if name in _BEST_IS_LOW else {}),
         }
     return group
 

@@ -43,14 +43,19 @@ def load_site(path: Path | str | None = None, *, roots: Sequence[Path] = ()) -> 
     ----------
     path : Path or str or None
     roots : sequence of Path
-        Further roots, before those of the file.
+        Further roots, before those of the file; they must be there. Those of the file may come later, as mounts do.
 
     Raises
     ------
     UsageError
-        It cannot be read, is not TOML, or says something that cannot be. The text has one line for each problem, as
+        One of ``roots`` is no folder. Or the file cannot be read, is not TOML, or says something that cannot be. The
+        text has one line for each problem then, as
         ``site.toml:14: services.images.instances is "two"; it must be a whole number from 0 to 256``.
     """
+    for root in roots:
+        if not os.path.isdir(root):
+            what = "is no folder" if os.path.exists(root) else "is not there, or you may not see it"
+            raise UsageError(f"--root {root} {what}; it must be a folder in which images lie")
     name = path or os.environ.get(SITE_VARIABLE) or (DEFAULT_FILE if os.path.isfile(DEFAULT_FILE) else None)
     if name is None:
         return _complete(SiteFile(), {}, None, roots)

@@ -54,7 +54,9 @@ def broken_connection(name: str, stream: StreamHealth, health: Health) -> Iterat
 def silent_stream(name: str, stream: StreamHealth, health: Health) -> Iterator[Finding]:
     """Say that the other end is there, but nothing comes."""
     connection, silent_s = stream.get("connection"), stream.get("silent_s", 0.0)
-    if connection not in {"connected", "listening"} or silent_s < SILENT_S:
+    # Before the sender was there it could send nothing.
+    could_send_s = min(silent_s, stream.get("connected_s", silent_s))
+    if connection not in {"connected", "listening"} or could_send_s < SILENT_S:
         return
     severity: Severity = "warning" if _others_get_data(name, health) else "note"
     if stream.get("n_messages", 0):
@@ -76,7 +78,7 @@ def silent_stream(name: str, stream: StreamHealth, health: Health) -> Iterator[F
     else:
         yield Finding(
             severity,
-            f"stream {name}: connected, but nothing has come for {silent_s:,.0f} s",
+            f"stream {name}: connected, but nothing has come for {could_send_s:,.0f} s",
             "The detector is not armed, sends on another port, or (zmq-sub) has another kind of socket.",
             f"Arm the detector; if it is, check that streams.{name}.transport fits its socket "
             "(PUSH needs zmq-pull, PUB needs zmq-sub).",

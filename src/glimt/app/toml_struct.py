@@ -113,7 +113,7 @@ class StructReader:
             if word is not None:
                 return self._written[word](value)
             if isinstance(value, float) and not math.isfinite(value):
-                raise ValueError(_allowed(info))
+                raise ValueError("it must be a finite number" if isinstance(info, inspect.AnyType) else _allowed(info))
             return msgspec.convert(value, kind)
         except (msgspec.ValidationError, OverflowError):
             said += f"; {_allowed(info)}"

@@ -160,7 +160,7 @@ class AmqpBroker:
                     _log.warning("a broadcast of %r is left out: %s", source.name, message.properties.problem)
                 else:
                     found.append(delivery_of(message, "", source.name, None))
-            elif has_expired(message):
+            elif has_expired(message) and not is_dead_letter_queue(source.name):  # RabbitMQ's keep the header
                 link.acknowledge({message.delivery_tag})
             elif reason := _hopeless(message, source.name):
                 self._bury_if_taken(link, message, source.name, reason)

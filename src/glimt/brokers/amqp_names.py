@@ -19,6 +19,7 @@ _LOCK = "glimt.only."
 _FRESH_S = 30.0
 _HELD_ON_S = 600
 _LONGEST_MS = (1 << 32) - 1 - _HELD_ON_S * 1000
+_MAX_NAME_BYTES = 255
 _NOT_THERE, _LOCKED, _OTHERWISE = 404, 405, 406
 
 
@@ -87,7 +88,7 @@ class AmqpNames:
 
     def look_at(self, queue: str) -> Any:
         """Return RabbitMQ's answer about a queue: ``message_count`` (ready) and ``consumer_count``; or ``None``."""
-        if len(queue.encode()) > 255 or not queue:
+        if not queue or not _can_be_sent(queue):
             return None
         return self.call(spec.Queue.Declare(queue=queue, passive=True), spec.Queue.DeclareOk, _NOT_THERE)
 
@@ -100,7 +101,7 @@ class AmqpNames:
         if self._remembered("exchange", exchange):
             return True
         asked = spec.Exchange.Declare(exchange=exchange, passive=True)
-        found = self.call(asked, spec.Exchange.DeclareOk, _NOT_THERE) is not None
+        found = _can_be_sent(exchange) and self.call(asked, spec.Exchange.DeclareOk, _NOT_THERE) is not None
         return self._remember("exchange", exchange, found)
 
     def known_queues(self) -> set[str]:
@@ -195,3 +196,10 @@ class AmqpNames:
         else:
             self._seen.pop((kind, name), None)
         return found
+
+
+def _can_be_sent(name: str) -> bool:
+    try:
+        return len(name.encode()) <= _MAX_NAME_BYTES
+    except UnicodeEncodeError:  # half a character, as JSON and command lines can have it
+        return False

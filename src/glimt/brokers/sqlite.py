@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import threading
 import time
@@ -90,22 +91,36 @@ class SqliteBroker:
 
         From its third delivery on a message comes alone: if it kills its receivers, no other is counted with it.
         """
-        start = time.monotonic()
         with self._lock:
-            while True:
-                self._check_open()
-                waited_s = time.monotonic() - start
-                is_over = waited_s >= timeout_s or limit < 1 or self._woken.is_set()
-                is_idle = not is_over and waited_s >= _IDLE_AFTER_S
-                deliveries = self._take(limit, waits=is_idle)
-                if deliveries or is_over:
-                    self._woken.clear()
-                    return deliveries
-                longest_s = timeout_s - waited_s if is_idle else min(timeout_s, _IDLE_AFTER_S) - waited_s
-                if self._receiver is None:
-                    self._woken.wait(longest_s)
-                else:
-                    self._wait(self._receiver, longest_s)
+            try:
+                return self._receive(limit, timeout_s)
+            except BaseException:
+                self._stop_waiting()
+                raise
+
+    def _receive(self, limit: int, timeout_s: float) -> list[Delivery]:
+        start = time.monotonic()
+        while True:
+            self._check_open()
+            waited_s = time.monotonic() - start
+            is_over = waited_s >= timeout_s or limit < 1 or self._woken.is_set()
+            is_idle = not is_over and waited_s >= _IDLE_AFTER_S
+            deliveries = self._take(limit, waits=is_idle)
+            if deliveries or is_over:
+                self._woken.clear()
+                return deliveries
+            longest_s = timeout_s - waited_s if is_idle else min(timeout_s, _IDLE_AFTER_S) - waited_s
+            if self._receiver is None:
+                self._woken.wait(longest_s)
+            else:
+                self._wait(self._receiver, longest_s)
+
+    def _stop_waiting(self) -> None:
+        """Leave nothing with a receiver that ended with an exception, such as Ctrl-C, and may never come back."""
+        receiver = self._receiver
+        if receiver is not None and receiver.is_waiting and not self._is_closed:
+            with contextlib.suppress(BrokerError):
+                self._waker.wake(receiver.stop_waiting(self._held_ids()))
 
     def _wait(self, receiver: SqliteReceiver, longest_s: float) -> None:
         """Wait until there may be something, and take what was handed over."""

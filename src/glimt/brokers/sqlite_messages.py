@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -61,9 +61,12 @@ def encode_headers(message: Outgoing) -> bytes:
 
 def find_queue(connection: sqlite3.Connection, name: str) -> QueueRow | None:
     """Return a queue, or ``None`` if there is none of this name."""
-    row = connection.execute(
-        "SELECT id, single_consumer, expiration_s, has_dead_letters FROM queue WHERE name = ?", (name,)
-    ).fetchone()
+    try:
+        row = connection.execute(
+            "SELECT id, single_consumer, expiration_s, has_dead_letters FROM queue WHERE name = ?", (name,)
+        ).fetchone()
+    except UnicodeEncodeError:  # half a character, as JSON and command lines can have it: no queue is called so
+        return None
     return None if row is None else QueueRow(row[0], name, bool(row[1]), row[2], bool(row[3]))
 
 
@@ -248,7 +251,7 @@ def refuse(connection: sqlite3.Connection, owner: int, message: Claim, reason: s
     if (retry_at_ns is None or n_deliveries >= MAX_DELIVERIES) and not is_dead:
         bury(connection, message, rank, reason)
     elif retry_at_ns is None:
-        _make_ready(connection, message, rank, n_deliveries)
+        _make_ready(connection, message.id, message.queue.id, rank, n_deliveries)
     else:
         connection.execute(
             "INSERT INTO delayed VALUES (?, ?, ?, ?, ?)",
@@ -274,7 +277,7 @@ def bury(connection: sqlite3.Connection, message: Claim, rank: int, reason: str)
     connection.execute(
         "UPDATE body SET headers = ?, expires_ns = NULL WHERE id = ?", (msgspec.msgpack.encode(dead), message.id)
     )
-    _make_ready(connection, Claim(message.id, queue), rank, 0)
+    _make_ready(connection, message.id, queue.id, rank, 0)
 
 
 def give_back(connection: sqlite3.Connection, owner: int, *, unseen: Mapping[int, int] | None = None) -> set[int]:
@@ -300,17 +303,29 @@ def give_back(connection: sqlite3.Connection, owner: int, *, unseen: Mapping[int
     for number, rank, n_deliveries, *queue in rows:
         message = Claim(number, QueueRow(*queue))
         if number in not_seen:
-            _make_ready(connection, message, rank, not_seen[number])
+            _make_ready(connection, number, message.queue.id, rank, not_seen[number])
         elif n_deliveries >= MAX_DELIVERIES and not is_dead_letter_queue(message.queue.name):
             bury(connection, message, rank, NEVER_SETTLED)
         else:
-            _make_ready(connection, message, rank, n_deliveries)
+            _make_ready(connection, message.id, message.queue.id, rank, n_deliveries)
     queues = {row[3] for row in rows}
     queues |= {row[0] for row in connection.execute("SELECT queue FROM subscription WHERE owner = ?", (owner,))}
     for table in ("claimed", "subscription", "listener", "broadcast"):
         connection.execute(f"DELETE FROM {table} WHERE owner = ?", (owner,))
     connection.execute("DELETE FROM owner WHERE id = ?", (owner,))
     return queues
+
+
+def give_back_unseen(connection: sqlite3.Connection, owner: int, seen: Collection[int]) -> dict[int, int]:
+    """Let others have what was claimed for a receiver that did not take it; return these numbers, with their queues."""
+    rows = connection.execute("SELECT id, queue, rank, n_deliveries FROM claimed WHERE owner = ?", (owner,)).fetchall()
+    given = {}
+    for number, queue, rank, n_deliveries in rows:
+        if number not in seen:
+            connection.execute("DELETE FROM claimed WHERE owner = ? AND id = ?", (owner, number))
+            _make_ready(connection, number, queue, rank, n_deliveries if n_deliveries > 1 else 0)
+            given[number] = queue
+    return given
 
 
 def receivers(connection: sqlite3.Connection, queues: Iterable[int]) -> set[int]:
@@ -322,10 +337,10 @@ def receivers(connection: sqlite3.Connection, queues: Iterable[int]) -> set[int]
     return owners
 
 
-def _make_ready(connection: sqlite3.Connection, message: Claim, rank: int, n_deliveries: int) -> None:
-    connection.execute("INSERT INTO ready VALUES (?, ?, ?, ?)", (message.queue.id, rank, message.id, n_deliveries))
+def _make_ready(connection: sqlite3.Connection, number: int, queue: int, rank: int, n_deliveries: int) -> None:
+    connection.execute("INSERT INTO ready VALUES (?, ?, ?, ?)", (queue, rank, number, n_deliveries))
     # If it was to be thrown away meanwhile, that is due again; it is overlooked while it is with a receiver.
     connection.execute(
         "INSERT OR IGNORE INTO expiring SELECT expires_ns, id, ?, ? FROM body WHERE id = ? AND expires_ns IS NOT NULL",
-        (message.queue.id, rank, message.id),
+        (queue, rank, number),
     )

@@ -137,10 +137,20 @@ class SqliteReceiver:
             handed = sqlite_handover.decode_handed(data)
             if handed is None or handed.owner != self.owner or handed.queue not in self._queues:
                 continue
+            if handed.id in held or handed.id in self._found:
+                continue  # told late: it was found, and this receiver may wait for another one again
             self.is_waiting = False
-            if handed.id not in held and handed.id not in self._found:
-                deliveries.append(sqlite_handover.handed_delivery(handed, self._queues[handed.queue]))
+            deliveries.append(sqlite_handover.handed_delivery(handed, self._queues[handed.queue]))
         return deliveries
+
+    def stop_waiting(self, held: Collection[int]) -> set[int]:
+        """Let nothing be handed over any more, give back what was and is not here, and return who may want it."""
+        with self._file.writing() as connection:
+            connection.execute("UPDATE subscription SET waits = 0 WHERE owner = ?", (self.owner,))
+            unseen = sqlite_messages.give_back_unseen(connection, self.owner, held)
+            others = sqlite_messages.receivers(connection, set(unseen.values()))
+        self._found.extend(unseen)
+        return others
 
     def has_something(self, room: dict[str, int], n_held: int) -> bool:
         """Say whether it is worth a transaction to look for messages."""

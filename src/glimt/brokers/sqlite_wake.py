@@ -6,6 +6,7 @@ import contextlib
 import os
 import select
 import socket
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -37,6 +38,8 @@ class WakeSocket:
         self._poll = select.poll()
         self._poll.register(self._own[0], select.POLLIN)
         self._named: socket.socket | None = None
+        self._closing = threading.RLock()  # a signal may call wake while this thread closes
+        self._is_closed = False
         made = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         try:
             self.path.unlink(missing_ok=True)
@@ -67,13 +70,17 @@ class WakeSocket:
 
     def wake(self) -> None:
         """Let `wait` in another thread return."""
-        with contextlib.suppress(OSError):
-            os.write(self._own[1], b"w")
+        with self._closing, contextlib.suppress(OSError):
+            if not self._is_closed:  # else the number may be that of another file by now
+                os.write(self._own[1], b"w")
 
     def close(self) -> None:
-        """Take the socket away."""
-        for end in self._own:
-            with contextlib.suppress(OSError):
+        """Take the socket away; harmless when repeated."""
+        with self._closing:
+            if self._is_closed:
+                return
+            self._is_closed = True
+            for end in self._own:
                 os.close(end)
         if self._named is not None:
             self._named.close()
@@ -122,6 +129,8 @@ class Waker:
         except OSError:
             end.close()
             raise
+        for other in [other for other in self._ends if not socket_path(self._path, other).exists()]:
+            self._forget(other)  # gone: nobody would ever tell it anything again
         self._ends[owner] = end
         return end
 

@@ -27,3 +27,8 @@ def size_text(n_bytes: int) -> str:
         if n_bytes >= scale:
             return f"{n_bytes / scale:,.{0 if n_bytes >= 100 * scale else 1}f} {unit}"
     return f"{n_bytes / 1e3:.1f} kB"
+
+
+def count_text(number: int, things: str) -> str:
+    """Return a number of things, given in the plural, as text: ``1 event``, ``1,200 events``."""
+    return f"{number:,} {things.removesuffix('s') if number == 1 else things}"

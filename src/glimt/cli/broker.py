@@ -159,7 +159,9 @@ def dead_letters(
                 print(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
                 return
             _print_dead_letters(found, each=show_all)
-            print(f"{len(found)} dead letters", file=sys.stderr)
+            n_left_out = sum(max(n - limit, 0) for n in dead_letter_queues(connection, queues or ()).values())
+            more = f", and {n_left_out:,} more that are not listed or counted above (--limit)" if n_left_out else ""
+            print(f"{len(found)} dead letters{more}", file=sys.stderr)
 
 
 @broker.command()

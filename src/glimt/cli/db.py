@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -35,6 +37,9 @@ UrlOption = Annotated[
     typer.Option("--url", metavar="URL", help="sqlite:///PATH, mysql+pymysql://… or ispyb:FILE; instead of a site's."),
 ]
 _MOST_ROWS = 1_000_000
+_LEAST_TEXT = 10
+"""Width of texts that are folded: a date above its time."""
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?", re.ASCII)
 
 
 @db.command("init")
@@ -113,19 +118,59 @@ def _objects(view: ResultView) -> list[dict[str, Any]]:
 def _print(views: list[ResultView], limit: int) -> None:
     console = Console(highlight=False)
     for view in views:
-        table = Table(title=plain(view.title), title_justify="left", box=None, pad_edge=False)
-        for number, column in enumerate(view.columns):
-            numeric = all(isinstance(row[number], (int, float, type(None))) for row in view.rows)
-            table.add_column(column, justify="right" if numeric else "left", overflow="fold")
-        for row in view.rows:
-            table.add_row(*(_cell(value) for value in row))
-        console.print(table if view.rows else f"{plain(view.title)}: none")
+        if not view.rows:
+            console.print(f"{plain(view.title)}: none")
+        elif _least_width(view) <= console.width:
+            console.print(_table(view))
+        else:
+            _print_pairs(console, view)
         if len(view.rows) == limit:
             console.print(f"only {limit} rows are shown; --limit shows more", style="dim")
         console.print()
 
 
+def _table(view: ResultView) -> Table:
+    table = Table(title=plain(view.title), title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for column, width, is_text in _columns(view):
+        table.add_column(column, justify="left" if is_text else "right", overflow="fold", min_width=width)
+    for row in view.rows:
+        table.add_row(*(_cell(value) for value in row))
+    return table
+
+
+def _print_pairs(console: Console, view: ResultView) -> None:
+    """Print a row as lines of a column and its value, as a table would be too narrow for its own columns."""
+    console.print(plain(view.title))
+    width = max(map(len, view.columns))
+    for number, row in enumerate(view.rows):
+        if number:
+            console.print()
+        pairs = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+        pairs.add_column(min_width=width, no_wrap=True)
+        pairs.add_column(overflow="fold")
+        for column, value in zip(view.columns, row, strict=True):
+            pairs.add_row(column, _cell(value))
+        console.print(pairs)
+
+
+def _columns(view: ResultView) -> Iterator[tuple[str, int, bool]]:
+    """Yield the name, the least width and whether it is text, of each column: only texts and times are folded."""
+    for number, column in enumerate(view.columns):
+        values = [row[number] for row in view.rows]
+        is_text = any(isinstance(value, str) for value in values)
+        longest = max((len(_cell(value)) for value in values), default=0)
+        yield column, max(len(column), min(longest, _LEAST_TEXT) if is_text else longest), is_text
+
+
+def _least_width(view: ResultView) -> int:
+    widths = [width for _, width, _ in _columns(view)]
+    return sum(widths) + len(widths) - 1
+
+
 def _cell(value: Any) -> str:
     if value is None:
         return "-"
-    return f"{value:.6g}" if isinstance(value, float) else plain(str(value)).replace("[", "\\[")
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    text = plain(str(value)).replace("[", "\\[")
+    return text.replace("T", " ") if _TIME.fullmatch(text) else text

@@ -11,7 +11,8 @@ from typing import Annotated
 import typer
 
 from glimt.app.doctor import Finding, diagnose, is_whole
-from glimt.app.status_client import DEFAULT_URL, UnreachableError, fetch_health, load_health
+from glimt.app.shown_page import diagnose_page
+from glimt.app.status_client import DEFAULT_URL, OtherPageError, UnreachableError, fetch_health, load_health
 from glimt.cli.status import TokenOption
 from glimt.cli.status_tables import plain
 from glimt.model.errors import GlimtError, UsageError
@@ -35,7 +36,8 @@ def doctor(
     """Say in words what is wrong with a live run, why, and what to do.
 
     Given a beamline file it checks the file, asks the run that it describes, and without one tries what the file names:
-    senders, ports, folders. Exit code 0 if nothing is wrong, 1 if something is, 2 if no run answers.
+    senders, ports, folders. Of a replay, or glimt serve, it says how far that is. Exit code 0 if nothing is wrong, 1 if
+    something is, 2 if no run answers.
     """
     if target.endswith(".toml"):
         findings = _of_file(Path(target), token)
@@ -43,7 +45,7 @@ def doctor(
         findings = diagnose(load_health(_read(Path(target))))
     else:
         try:
-            findings = diagnose(fetch_health(target, token=token or None))
+            findings = _of_answer(target, token)
         except GlimtError as error:
             print(f"glimt: {plain(str(error))}", file=sys.stderr)
             raise typer.Exit(_UNREACHABLE) from None
@@ -51,6 +53,13 @@ def doctor(
     print("\n\n".join(_in_words(finding, width) for finding in findings) or "nothing is wrong")
     if not is_whole(findings):
         raise typer.Exit(_SOMETHING_WRONG)
+
+
+def _of_answer(url: str, token: str) -> list[Finding]:
+    try:
+        return diagnose(fetch_health(url, token=token or None))
+    except OtherPageError as error:
+        return diagnose_page(error.page, token=token or None)
 
 
 def _of_file(path: Path, token: str) -> list[Finding]:

@@ -18,12 +18,15 @@ from glimt.app.written import Secret
 from glimt.cli.recipe_status import wait_for_run
 from glimt.cli.serve import SiteOption, shown_url
 from glimt.cli.status_tables import plain
+from glimt.model.errors import GlimtError, RecipeError
 
 if TYPE_CHECKING:
+    from glimt.app.results_written import RowMark
     from glimt.app.site import Site
 
 MakeRequest = Callable[[int | None], dict[str, Any]]
 Entry = Callable[["Site"], AbstractContextManager[int]]
+Check = Callable[["Site", dict[str, Any]], None]
 
 
 def go(
@@ -52,10 +55,17 @@ def go(
     ] = "",
     first: Annotated[int, typer.Option("--first", metavar="N", help="With --images: the first.", min=0)] = 1,
     last: Annotated[int | None, typer.Option("--last", metavar="N", help="With --images: the last.", min=0)] = None,
-    grid: Annotated[str, typer.Option("--grid", metavar="COLUMNSxROWS", help="With --images: a grid scan.")] = "",
+    grid: Annotated[
+        str, typer.Option("--grid", metavar="COLUMNSxROWS", help="With --images: a grid scan; snaked, its lines rows.")
+    ] = "",
+    not_snaked: Annotated[
+        bool, typer.Option("--not-snaked", help="With --grid: every line was scanned in the same direction.")
+    ] = False,
+    vertical: Annotated[bool, typer.Option("--vertical", help="With --grid: lines are columns.")] = False,
     visit: Annotated[str, typer.Option("--visit", metavar="VISIT", help="With --images: as mx12345-6.")] = "xx0-1",
     site: SiteOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, send nothing.")] = False,
+    no_check: Annotated[bool, typer.Option("--no-check", help="Send without looking whether it can run.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until the run is over, and say how it ended.")] = False,
     timeout_s: Annotated[
         float | None,
@@ -65,7 +75,9 @@ def go(
 ) -> None:
     """Start recipes for a data collection. `glimt serve` does the work, now or when it is started.
 
-    Exit code 1 if --dry-run finds a mistake, and with --wait if a message of the run died or the time is over.
+    Before it sends, it says what --dry-run would: mistakes of the recipe are refused, the rest may come later.
+
+    Exit code 1 if there is a mistake, and with --wait if a message of the run died or the time is over.
     """
     from glimt.app.go import make_request, split_recipes
     from glimt.app.recipe_follow import check_can_follow
@@ -75,6 +87,9 @@ def go(
     names, file = split_recipes([*(recipes or []), *words], file)
     found = load_site(site)
     _check_number(number, no_number=no_number, images=images)
+    _check_grid(images=images, grid=grid, is_told=not_snaked or vertical)
+    if dry_run and no_check:
+        raise typer.BadParameter("--dry-run and --no-check exclude each other")
     if timeout_s is not None and not wait:
         raise typer.BadParameter("--timeout is for --wait")
     if wait:
@@ -94,16 +109,29 @@ def go(
             print(json.dumps(request, indent=2))
         return request
 
-    entry = partial(entering, template=images, first=first, last=last, grid=grid, visit=visit) if images else None
+    entry = None
+    if images:
+        entry = partial(
+            entering,
+            template=images,
+            first=first,
+            last=last,
+            grid=grid,
+            is_snaked=not not_snaked,
+            is_vertical=vertical,
+            visit=visit,
+        )
     if dry_run:
         _dry_run(found, make, number, entry)
         return
-    request = _send(found, make, number, entry)
+    mark = _mark(found) if wait else None
+    request = _send(found, make, number, entry, check=None if no_check else _check)
     print(request["parameters"]["guid"], flush=True)
     what = ", ".join(request["recipes"]) or "a recipe of your own"
     _say(f"sent {what} through {shown_url(found.broker_url)}")
-    if wait:
-        wait_for_run(found, request, None if is_reprocessing else request["parameters"].get("ispyb_dcid"), timeout_s)
+    if mark is not None:
+        dcid = None if is_reprocessing else request["parameters"].get("ispyb_dcid")
+        wait_for_run(found, request, dcid, mark, timeout_s)
     else:
         _say(
             "the log of `glimt serve` shows it with that identity;"
@@ -123,6 +151,13 @@ def _check_number(number: int | None, *, no_number: bool, images: str) -> None:
         raise typer.BadParameter(f"{' and '.join(given)} exclude each other")
 
 
+def _check_grid(*, images: str, grid: str, is_told: bool) -> None:
+    if grid and not images:
+        raise typer.BadParameter("--grid is for --images; the grid of a data collection is in the database")
+    if is_told and not grid:
+        raise typer.BadParameter("--not-snaked and --vertical are for --grid")
+
+
 def split_words(words: list[str]) -> tuple[list[str], int | None]:
     """Return the names of recipes and the number of the data collection, if the last word is one."""
     if words and words[-1].isascii() and words[-1].isdigit():
@@ -137,12 +172,36 @@ def entering(site: Site, **options: Any) -> AbstractContextManager[int]:
     return entering_images(site, **options)
 
 
-def _send(site: Site, make: MakeRequest, number: int | None, entry: Entry | None) -> dict[str, Any]:
-    """Send a request; if that cannot be, no images were entered."""
+def _mark(site: Site) -> RowMark:
+    from glimt.app.results_written import mark_rows
+
+    return mark_rows(str(site.results_url))
+
+
+def _check(site: Site, request: dict[str, Any]) -> None:
+    """Say what may keep a run from going well; mistakes of the recipe are refused."""
+    from glimt.app.go_check import check_request
+
+    n_final = 0
+    for line in check_request(site, request, str(site.results_url)):
+        n_final += line.is_final
+        if line.kind != "good":
+            kind = "error: " if line.is_final else "" if line.kind == "note" else "warning: "
+            _say(f"{kind}{line.text}")
+    if n_final:
+        raise RecipeError("nothing was sent, as the dispatcher would reject it; --no-check sends it all the same")
+
+
+def _send(
+    site: Site, make: MakeRequest, number: int | None, entry: Entry | None, *, check: Check | None
+) -> dict[str, Any]:
+    """Check a request and send it; if that cannot be, no images were entered."""
     from glimt.app.go import open_for_requests, send_request
 
     if entry is None:
         request = make(number)
+        if check is not None:
+            check(site, request)
         with open_for_requests(site) as broker:
             send_request(broker, request)
         return request
@@ -150,11 +209,16 @@ def _send(site: Site, make: MakeRequest, number: int | None, entry: Entry | None
         with entry(site) as number:
             request = make(number)
         try:
+            if check is not None:
+                check(site, request)
             send_request(broker, request)
         except BaseException:
             from glimt.app.go_images import remove_images
 
-            remove_images(site, number)
+            try:
+                remove_images(site, number)
+            except GlimtError as error:
+                _say(f"the images stay entered, as data collection {number}, and nothing was started: {error}")
             raise
     _say(f"the images are data collection {number}")
     return request
@@ -171,10 +235,10 @@ def _dry_run(site: Site, make: MakeRequest, number: int | None, entry: Entry | N
             trial = replace(site, results_url=Secret(f"sqlite:///{folder}/results.sqlite"))
             with entry(trial) as number:
                 request = make(number)
-            _say(f"the images can be entered, here for a trial as ispyb_dcid {number}")
-            lines = list(check_request(site, request, str(trial.results_url)))
+            _say("the images can be entered as a new data collection")
+            lines = list(check_request(site, request, str(trial.results_url), is_trial=True))
     for line in lines:
-        _say(line.text if line.kind == "good" else f"{line.kind}: {line.text}")
+        _say(line.text if line.kind in {"good", "note"} else f"{line.kind}: {line.text}")
     _say("nothing was sent or entered (--dry-run)")
     if any(line.kind == "error" for line in lines):
         raise typer.Exit(1)

@@ -9,6 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from glimt.cli.amounts import count_text
+
 _LINE_EVERY_S = 5.0
 
 
@@ -24,12 +26,13 @@ class ProgressDisplay:
     what : str
         The word in front, such as ``"replay"``.
     things : str
-        What is counted.
+        What is counted, in the plural.
     """
 
     def __init__(self, what: str, *, things: str = "events") -> None:
         self._what, self._things = what, things
-        self._began = self._shown = time.monotonic()
+        self._shown = time.monotonic()
+        self._first: tuple[float, int, float] | None = None
         self._bar: Progress | None = None
         console = Console(stderr=True)
         if console.is_terminal:
@@ -37,29 +40,41 @@ class ProgressDisplay:
                 SpinnerColumn(),
                 TextColumn("{task.description}"),
                 BarColumn(),
-                TextColumn(f"{{task.fields[events]}} {things}, {{task.fields[rate]}}/s"),
+                TextColumn("{task.fields[done]}"),
                 TimeElapsedColumn(),
                 TimeRemainingColumn(),
                 console=console,
                 transient=True,
                 redirect_stdout=False,
             )
-            self._task = self._bar.add_task(what, total=None, events="0", rate="-")
+            self._task = self._bar.add_task(what, total=None, done=count_text(0, things))
 
     def __call__(self, n_events: int, fraction: float | None) -> None:
-        """Show that ``n_events`` are done, ``fraction`` of all (``None`` if unknown)."""
+        """Show that ``n_events`` are done, ``fraction`` of all (``None`` if unknown).
+
+        Rate and time left count from the first call with events on, and are left out until there are more of them.
+        """
         now = time.monotonic()
-        rate = n_events / max(now - self._began, 1e-3)
+        if self._first is None and n_events:
+            # What comes before the first events, such as starting processes, says nothing about the others.
+            self._first = now, n_events, fraction or 0.0
+        done, left = count_text(n_events, self._things), ""
+        if self._first is not None and n_events > self._first[1]:
+            first_at, n_first, part_first = self._first
+            elapsed_s = max(now - first_at, 1e-3)
+            done += f", {_rate((n_events - n_first) / elapsed_s)}/s"
+            if fraction is not None and fraction > part_first:
+                left = f", {elapsed_s * (1 - fraction) / (fraction - part_first):.0f} s left"
         if self._bar is not None:
             total = None if fraction is None else 1.0
-            self._bar.update(self._task, total=total, completed=fraction or 0, events=f"{n_events:,}", rate=_rate(rate))
+            self._bar.update(self._task, total=total, completed=fraction or 0, done=done)
         elif now - self._shown >= _LINE_EVERY_S:
             self._shown = now
-            part = "" if not fraction else f", {fraction:.0%}, {(now - self._began) * (1 / fraction - 1):.0f} s left"
-            print(f"{self._what}: {n_events:,} {self._things}, {_rate(rate)}/s{part}", file=sys.stderr, flush=True)
+            part = f", {fraction:.0%}" if fraction else ""
+            print(f"{self._what}: {done}{part}{left}", file=sys.stderr, flush=True)
 
     def __enter__(self) -> ProgressDisplay:
-        self._began = self._shown = time.monotonic()
+        self._shown, self._first = time.monotonic(), None
         if self._bar is not None:
             self._bar.start()
             sys.breakpointhook = self._break

@@ -31,6 +31,14 @@ def run(
             "--service", metavar="MODULE:CLASS", help="A service of your own, or a plug-in of Zocalo; repeat it."
         ),
     ] = None,
+    queues: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--queue",
+            metavar="NAME",
+            help="A queue of another program; what comes there is printed at the end. Repeat it.",
+        ),
+    ] = None,
     site: SiteOption = None,
     roots: RootOption = None,
     limit_s: Annotated[float | None, typer.Option("--limit", metavar="S", help="End after so many seconds.")] = None,
@@ -53,7 +61,9 @@ def run(
     found = load_site(site, roots=roots or ())
     request = make_request(found, names, recipe_file=file, number=number, settings=settings or [])
     with stop_on_signals() as stop:
-        is_well = run_recipe(found, request, services=services or (), tell=_tell, stop=stop, limit_s=limit_s)
+        is_well = run_recipe(
+            found, request, services=services or (), queues=queues or (), tell=_tell, stop=stop, limit_s=limit_s
+        )
     if not is_well:
         raise typer.Exit(1)
 

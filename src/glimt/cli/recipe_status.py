@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,9 +15,8 @@ from glimt.model.errors import GlimtError, UsageError
 
 if TYPE_CHECKING:
     from glimt.app.recipe_progress import RunProgress
+    from glimt.app.results_written import RowMark
     from glimt.app.site import Site
-
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{2,199}", re.ASCII)
 
 
 def status(
@@ -32,8 +30,9 @@ def status(
     """
     from glimt.app.recipe_progress import look_at_run
     from glimt.app.site_file import load_site
+    from glimt.services.recipe_log import RECIPE_ID
 
-    if not _ID.fullmatch(run):
+    if not RECIPE_ID.fullmatch(run):
         raise UsageError(f"{run!r:.120} is not the identity of a run; `glimt go` prints it, and so does the log")
     progress = look_at_run(load_site(site), run)
     if as_json:
@@ -45,7 +44,7 @@ def status(
         raise typer.Exit(1)
 
 
-def wait_for_run(site: Site, request: dict[str, Any], dcid: int | None, timeout_s: float | None) -> None:
+def wait_for_run(site: Site, request: dict[str, Any], dcid: Any, mark: RowMark, timeout_s: float | None) -> None:
     """Wait until a run is over, and say how it ended; exits with 1 if something of it died, or it is not over.
 
     Parameters
@@ -53,8 +52,10 @@ def wait_for_run(site: Site, request: dict[str, Any], dcid: int | None, timeout_
     site : Site
     request : dict
         What was sent; see `glimt.app.go.make_request`.
-    dcid : int or None
-        The data collection whose rows are counted.
+    dcid : object
+        The data collection whose rows are counted; as it was asked for, which may be none there can be.
+    mark : RowMark
+        How far the results database was before the run was sent.
     timeout_s : float or None
         [s]
     """
@@ -73,7 +74,7 @@ def wait_for_run(site: Site, request: dict[str, Any], dcid: int | None, timeout_
     _say(f"dead letters: {len(progress.dead_letters) or 'none'}")
     for line in dead_letter_lines(progress):
         _say(f"  {line}")
-    _say_rows(site, dcid)
+    _say_rows(site, dcid, mark)
     if progress.dead_letters or not progress.is_over:
         raise typer.Exit(1)
 
@@ -95,24 +96,22 @@ def _print_where(progress: RunProgress) -> None:
         print(f"  {plain(line)}")
 
 
-def _say_rows(site: Site, dcid: int | None) -> None:
-    """Say how many rows the data collection has now."""
-    if dcid is None:
+def _say_rows(site: Site, dcid: Any, mark: RowMark) -> None:
+    """Say how many rows the data collection has now, and how many of them are new, if it is one."""
+    try:
+        dcid = int(dcid)
+    except (TypeError, ValueError):
         return
-    from glimt.app.results_view import collection_counts
-    from glimt.stores.results_db import ResultsDatabase
+    if not 0 < dcid < 1 << 53:
+        return
+    from glimt.app.results_written import count_rows, told_rows
 
     try:
-        database = ResultsDatabase(str(site.results_url))
-        try:
-            counts = collection_counts(database, dcid)
-        finally:
-            database.close()
+        counts = count_rows(str(site.results_url), dcid, mark)
     except GlimtError as error:
         _say(f"rows in the database are not known: {error}")
         return
-    what = ", ".join(f"{number:,} {name}" for name, number in counts.items())
-    _say(f"the database has {what} of data collection {dcid} (glimt db show {dcid})")
+    _say(told_rows(counts, dcid))
 
 
 def _say(text: str) -> None:

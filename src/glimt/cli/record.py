@@ -9,7 +9,7 @@ from typing import Annotated, cast
 import typer
 
 from glimt.app.record import Recording, RecordingEnd, RecordOptions
-from glimt.cli.amounts import size_text
+from glimt.cli.amounts import count_text, size_text
 from glimt.cli.progress import ProgressDisplay
 from glimt.cli.stop_signals import stop_on_signals
 from glimt.model.errors import UsageError
@@ -22,7 +22,10 @@ def record(
     protocol: Annotated[str, typer.Argument(help="What the stream speaks, such as stins.", metavar="PROTOCOL")],
     address: Annotated[str, typer.Argument(help="ZeroMQ address.", metavar="ADDRESS")],
     output: Annotated[Path, typer.Argument(help="Capture to write; .gz compresses it.", metavar="OUTPUT.cbors[.gz]")],
-    stream: Annotated[str, typer.Option(help="Name of the stream in the capture; without it, the protocol's.")] = "",
+    stream: Annotated[
+        str,
+        typer.Option(help="Name of the stream in the capture, the key in event.streams; without it, the protocol's."),
+    ] = "",
     socket: Annotated[str, typer.Option(help="pull or sub.")] = "pull",
     bind: Annotated[
         bool, typer.Option("--bind", help="Wait for senders to connect, instead of connecting to one.")
@@ -62,7 +65,8 @@ def record(
     )
     display = ProgressDisplay("record")
     with stop_on_signals() as stop, Recording(options, progress=display) as recording:
-        print(f"record: {protocol} from {recording.address} to {output}", file=sys.stderr)
+        name = stream or options.protocol.name
+        print(f"record: {protocol} from {recording.address} to {output}, as stream {name!r}", file=sys.stderr)
         with display:
             recording.run(stop.is_set)
     for line in (_summary(recording, output), *recording.account.remarks()):
@@ -78,6 +82,6 @@ def _summary(recording: Recording, output: Path) -> str:
         return f"no events{reason}; nothing was written"
     rate = f", {account.n_events / recording.elapsed_s:,.0f} events/s" if recording.elapsed_s > 0 else ""
     return (
-        f"{account.n_events:,} events of {account.n_series} series{rate}; {output} has "
+        f"{count_text(account.n_events, 'events')} of {account.n_series} series{rate}; {output} has "
         f"{size_text(recording.n_bytes)}{reason}"
     )

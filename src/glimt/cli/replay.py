@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from glimt.app.replay import Replay, ReplayOptions
+from glimt.cli.amounts import count_text
 from glimt.cli.progress import ProgressDisplay
 from glimt.model.errors import UsageError
 from glimt.pipeline.report import RunReport
@@ -39,6 +40,10 @@ def replay(
     ] = None,
     keep_alive: Annotated[bool, typer.Option("--keep-alive", help="Keep the live view after the end.")] = False,
     nworkers: Annotated[int, typer.Option("--nworkers", help="Worker processes; 1 runs in this process.")] = 1,
+    rename_stream: Annotated[
+        list[str] | None,
+        typer.Option("--rename-stream", help="Another name for a stream than it was recorded with.", metavar="OLD=NEW"),
+    ] = None,
 ) -> None:
     """Replay captures through a worker and a reducer.
 
@@ -55,6 +60,7 @@ def replay(
         parameter_file=parameters,
         n_workers=nworkers,
         port=port,
+        rename_streams=rename_stream or [],
     )
     display = ProgressDisplay("replay")
     run = Replay(options, progress=display)
@@ -78,10 +84,8 @@ def replay(
 def _summary(report: RunReport) -> str:
     rate = report.n_events / report.elapsed_s if report.elapsed_s > 0 else 0.0
     failed = f"{report.n_failures} failed" if report.n_failures else "none failed"
-    return (
-        f"replay: {report.n_events:,} events, {report.n_results:,} results reduced, {failed}; "
-        f"{report.elapsed_s:.2f} s, {rate:,.0f} events/s"
-    )
+    events, results = count_text(report.n_events, "events"), count_text(report.n_results, "results")
+    return f"replay: {events}, {results} reduced, {failed}; {report.elapsed_s:.2f} s, {rate:,.0f} events/s"
 
 
 def _wait_for_interrupt() -> None:

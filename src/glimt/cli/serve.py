@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from contextlib import nullcontext
@@ -98,6 +99,9 @@ def _introduce(serving: Serving, site: Path | None) -> None:
     _tell(f"messages go through {shown_url(found.broker_url)}")
     _tell(f"results go into {shown_url(found.results_url)}")
     _tell(f"images may lie in {', '.join(str(root) for root in found.roots)}")
+    for root in found.roots:
+        if not os.path.isdir(root):  # of the site file, and it may be mounted later
+            _tell(f"WARNING there is no folder {root} now: nothing in it can be analyzed before it is there")
     _tell(f"start a recipe in another terminal: glimt go{option} RECIPE DCID (`glimt recipe show` lists recipes)")
     _tell("Ctrl-C ends it")
 

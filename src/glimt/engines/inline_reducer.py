@@ -63,6 +63,7 @@ class InlineReducer:
         self._remark = remark
         self._user_context: dict[str, Any] = {}
         self._scan: ScanReduction | None = None
+        self._n_before = 0  # results of the scans before
         self._has_finished = False
         self._retry_at = 0.0
 
@@ -77,6 +78,7 @@ class InlineReducer:
             Told (block number, failed serials) when every result of a block is reduced.
         """
         if self._scan is not None:
+            self._n_before += self._scan.n_results
             self._scan.dispose()
         self.output_problem, self._has_finished, self._retry_at = "", False, 0.0
         self._scan = ScanReduction(
@@ -160,6 +162,7 @@ class InlineReducer:
             state |= {
                 "scan": scan.scan,
                 "n_results": scan.n_results,
+                "n_all_results": self._n_before + scan.n_results,
                 "n_failures": scan.n_failures,
                 "n_waiting": scan.n_waiting,
                 "n_duplicates": scan.n_duplicates,

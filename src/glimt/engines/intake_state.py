@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
@@ -24,9 +25,14 @@ class IntakeState:
     def __init__(self, intake: Intake) -> None:
         self._intake = intake
         self._told_bad = [0] * len(intake.streams)
+        self._connected_ns = [0] * len(intake.streams)
 
     def streams(self, polled: Collection[int]) -> list[dict[str, Any]]:
-        """Return the state of each stream; ``polled`` are the indices of those that are read now."""
+        """Return the state of each stream; ``polled`` are the indices of those that are read now.
+
+        ``connected_ns`` is when this first found the sender there [ns since 1970 UTC]; 0 if it is not there, or if that
+        is not known.
+        """
         return [self._stream(index, index in polled) for index in range(len(self._intake.streams))]
 
     def _stream(self, index: int, is_read: bool) -> dict[str, Any]:
@@ -34,6 +40,11 @@ class IntakeState:
         # Examples of bad messages may be large: they are told once.
         told, self._told_bad[index] = self._told_bad[index], len(stream.bad_messages)
         bad = [list(map(bytes, parts)) for parts in stream.bad_messages] if len(stream.bad_messages) > told else []
+        source = stream.source.state()
+        if not source.connected:
+            self._connected_ns[index] = 0
+        elif not self._connected_ns[index]:
+            self._connected_ns[index] = time.time_ns()
         return {
             "name": stream.live.name,
             "ledger": stream.live.ledger.as_dict(),
@@ -44,7 +55,8 @@ class IntakeState:
             "described": stream.described,
             "bad_messages": bad,
             "address": stream.source.address,
-            "source": msgspec.to_builtins(stream.source.state()),
+            "connected_ns": self._connected_ns[index],
+            "source": msgspec.to_builtins(source),
         }
 
     def figures(self, dispatch: ScanDispatch) -> dict[str, Any]:

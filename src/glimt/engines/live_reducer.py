@@ -100,6 +100,7 @@ class LiveReducer:
         self._parameters = ParameterSet(role.describe())
         self._user_context: dict[str, Any] = {}
         self._scan: ScanReduction | None = None
+        self._n_before = 0  # results of the scans before
         self._early: list[tuple[bytes, list[bytes]]] = []
         self._ending: ScanEnd | None = None
         self._finished = False
@@ -222,6 +223,7 @@ class LiveReducer:
         if self._scan is not None:
             if self._scan.scan == message.scan:
                 return
+            self._n_before += self._scan.n_results
             self._scan.dispose()
         self._output_problem = ""
         self._scan = ScanReduction(
@@ -299,6 +301,7 @@ class LiveReducer:
             state |= {
                 "scan": scan.scan,
                 "n_results": scan.n_results,
+                "n_all_results": self._n_before + scan.n_results,
                 "n_failures": scan.n_failures,
                 "n_waiting": scan.n_waiting,
                 "n_duplicates": scan.n_duplicates,

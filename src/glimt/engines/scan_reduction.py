@@ -40,8 +40,8 @@ class ResultLog(Protocol):
         """Keep a message."""
         ...
 
-    def checkpoint(self, state: bytes, watermark: int) -> None:
-        """Keep a state instead of the messages before it."""
+    def checkpoint(self, state: bytes, watermark: int, waiting: Sequence[Sequence[bytes]]) -> None:
+        """Keep a state, and the messages of results that are not in it, instead of the messages before it."""
         ...
 
     def discard(self) -> None:
@@ -52,11 +52,12 @@ class ResultLog(Protocol):
 class _Block:
     """A message of results until the last of them is reduced."""
 
-    __slots__ = ("answer_to", "failed", "has_known", "head", "n_left")
+    __slots__ = ("answer_to", "failed", "has_known", "head", "n_left", "parts")
 
-    def __init__(self, answer_to: bytes, head: ResultHead) -> None:
+    def __init__(self, answer_to: bytes, head: ResultHead, parts: Sequence[bytes]) -> None:
         self.answer_to = answer_to
         self.head = head
+        self.parts = parts  # as they came: a checkpoint keeps them as long as a result of them waits
         self.n_left = len(head.serials)
         self.failed = list(head.failed)
         self.has_known = False
@@ -168,7 +169,7 @@ class ScanReduction:
             self._order = ResultOrder(watermark)
             self.recovered = self._restored = watermark
         for parts in messages:
-            self._take(b"", unpack_results(parts))
+            self._take(b"", unpack_results(parts), parts)
             self.recovered = self._order.watermark
 
     def add_version(self, version: int, data: dict[str, bytes]) -> None:
@@ -193,13 +194,12 @@ class ScanReduction:
         if head.serials and max(head.serials) >= self._order.watermark:
             self._log.keep(parts)
             self._bytes_since += sum(map(len, parts))
-        self._take(answer_to, head)
-        now = time.monotonic()
-        if self._hooks is not None and not self._ready and self._policy.is_due(now, self._bytes_since):
-            self._checkpoint(now)
+        self._take(answer_to, head, parts)
+        if self._hooks is not None and not self._ready and self._policy.is_due(time.monotonic(), self._bytes_since):
+            self.checkpoint()
 
-    def _take(self, answer_to: bytes, head: ResultHead) -> None:
-        block = _Block(answer_to, head)
+    def _take(self, answer_to: bytes, head: ResultHead, parts: Sequence[bytes]) -> None:
+        block = _Block(answer_to, head, parts)
         order = self._order
         known = order.n_duplicates
         items = [(block, index) for index in range(len(head.serials))]
@@ -246,7 +246,7 @@ class ScanReduction:
     def _answer_known(self) -> None:
         """Acknowledge messages with results that came before in another one, once that one is reduced.
 
-        Not sooner: the worker that sent the other one has died, and the next checkpoint forgets what still waits.
+        Not sooner: until then it is not known which of them the user's reducer fails on.
         """
         reduced_to = self._ready[0][0] if self._ready else self._order.watermark
         waiting = []
@@ -280,16 +280,24 @@ class ScanReduction:
         self._version = version
         return True
 
-    def _checkpoint(self, now: float) -> None:
-        assert self._hooks is not None
+    def checkpoint(self) -> None:
+        """Keep the reducer's state in the place of the messages before, if it can say it.
+
+        Messages of which a result still waits for one before it are kept with it: they are acknowledged as soon as that
+        one comes, and then nobody else has them.
+        """
+        if self._hooks is None:
+            return
+        started = time.monotonic()
+        waiting = {id(block): block.parts for _, (block, _) in self._order.waiting()}
         try:
-            self._log.checkpoint(self._hooks.save(), self._order.watermark)
+            self._log.checkpoint(self._hooks.save(), self._order.watermark, list(waiting.values()))
             self._bytes_since = 0
         except GlimtError as error:
             trace = error.trace if isinstance(error, UserCodeError) else ""
             self._count(Failure(-1, "get_state", str(error), trace))
             self._hooks = None  # what cannot be kept now cannot be kept later: the messages are
-        self._policy.done(now, time.monotonic())
+        self._policy.done(started, time.monotonic())
 
     def _count(self, failure: Failure) -> None:
         self.n_failures += 1

@@ -11,6 +11,8 @@ from glimt.model.errors import RejectedMessageError
 MAX_PATH = 4096
 """Bytes; Linux takes no longer path."""
 
+_OPENING = "`glimt serve --root FOLDER` opens one, and so does [paths] roots of the site file"
+
 
 def confined_path(path: object, roots: Sequence[Path]) -> Path:
     """Return where a path of a message leads, if that is in one of the folders that are open to messages.
@@ -75,6 +77,6 @@ def _writable(text: str) -> str:
 def _refusal(text: str, real: Path, roots: Sequence[Path]) -> str:
     leads = "" if str(real) == text else f" leads to {real}, which"
     if not roots:
-        return f"{text}{leads} is not open to messages: no folder is; name some in [paths] roots of the site file"
+        return f"{text}{leads} is not open to messages: no folder is; {_OPENING}"
     named = ", ".join(str(root) for root in roots[:8]) + (", …" if len(roots) > 8 else "")
-    return f"{text}{leads} is outside the folders open to messages ({named}); [paths] roots of the site file names them"
+    return f"{text}{leads} is outside the folders open to messages ({named}); {_OPENING}"

@@ -26,7 +26,7 @@ from glimt.services.dispatcher_extensions import FILTERS, READINESS, DispatcherE
 from glimt.services.dispatcher_logbook import write_logbook
 from glimt.services.recipe_files import SHIPPED_RECIPES, find_recipe, load_recipe
 from glimt.services.recipe_lint import find_recipe_problems
-from glimt.services.recipe_log import about_recipe
+from glimt.services.recipe_log import RECIPE_ID, about_recipe
 from glimt.services.recipe_step import RecipeStep
 from glimt.services.service import Service, ServiceSetup
 from glimt.services.service_configuration import read_configuration
@@ -35,7 +35,6 @@ from glimt.stores.results_db import ResultsDatabase
 QUEUE = "processing_recipe"
 MAX_RECIPES = 100
 
-_GUID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{2,199}", re.ASCII)
 _QUEUE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,255}", re.ASCII)
 _SHOWN_PROBLEMS = 20
 
@@ -161,7 +160,7 @@ class DispatcherService(Service):
             message_id = step.message_id
             digest = hashlib.blake2b(f"dispatcher/{message_id}".encode(), digest_size=16).digest()
             guid = str(uuid.UUID(bytes=digest, version=4))
-        if not isinstance(guid, str) or not _GUID.fullmatch(guid):
+        if not isinstance(guid, str) or not RECIPE_ID.fullmatch(guid):
             raise RejectedMessageError(f"guid is {str(guid)[:60]!r}; 3 to 200 letters, digits and _ - are accepted")
         parameters["guid"] = guid
         return guid
@@ -274,9 +273,11 @@ class DispatcherService(Service):
         problems = find_recipe_problems(recipe, parameters=parameters)
         is_strict = self._configuration.lint == "reject"
         errors = [str(problem) for problem in problems if problem.is_error]
-        for problem in problems:
-            if not (problem.is_error and is_strict):
-                log.warning("recipe: %s", problem)
+        told = [problem for problem in problems if not (problem.is_error and is_strict)]
+        for problem in told[:_SHOWN_PROBLEMS]:
+            log.warning("recipe: %s", problem)
+        if len(told) > _SHOWN_PROBLEMS:
+            log.warning("recipe: and %d more; `glimt recipe check` says all", len(told) - _SHOWN_PROBLEMS)
         if errors and is_strict:
             more = f"; and {len(errors) - _SHOWN_PROBLEMS} more" if len(errors) > _SHOWN_PROBLEMS else ""
             if self._database is None and "ispyb_dcid" in parameters:
@@ -298,7 +299,7 @@ class DispatcherService(Service):
                 f"the recipe cannot run as it is: {'; '.join(missing[:_SHOWN_PROBLEMS])}; "
                 "`glimt broker configure QUEUE` makes one that another program reads"
             )
-        for problem in missing:
+        for problem in missing[:_SHOWN_PROBLEMS]:
             log.warning("recipe: %s", problem)
 
 

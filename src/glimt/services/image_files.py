@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections import OrderedDict
@@ -41,12 +42,15 @@ class FileImage:
         Bool of the same shape, True = excluded, as the file says, or in CBF files the pixels by their value.
     path : str
         The file.
+    opening : int
+        Which opening of files this is of; another one if the file was changed or replaced since, even in its place.
     """
 
     pixels: npt.NDArray[Any]
     metadata: ImageMetadata
     mask: Mask | None
     path: str
+    opening: int
 
 
 @dataclass(slots=True)
@@ -57,6 +61,7 @@ class _Held:
     identity: tuple[int, int]
     state: tuple[int, int]
     opened_s: float
+    number: int
 
 
 class ImageFiles:
@@ -74,6 +79,7 @@ class ImageFiles:
         self._largest = largest
         self._confine = confine_to(roots)
         self._held: OrderedDict[Path, _Held] = OrderedDict()
+        self._openings = itertools.count()
         self._buffer: npt.NDArray[Any] = np.empty((0, 0), np.uint8)
 
     def holds_many(self, path: Path) -> bool:
@@ -119,21 +125,22 @@ class ImageFiles:
         """
         if not self.holds_many(path):
             with open_images(path, self._confine) as series:
-                return FileImage(series.read(0), series.metadata, series.mask, str(path))
+                return FileImage(series.read(0), series.metadata, series.mask, str(path), next(self._openings))
         was_open = path in self._held
         try:
-            return self._read(self._open(path).series, number)
+            return self._read(self._open(path), number)
         except DecodeError:
             self._drop(path)
             if not was_open:
                 raise
         try:
-            return self._read(self._open(path).series, number)  # what was open may be an older file of that name
+            return self._read(self._open(path), number)  # what was open may be an older file of that name
         except DecodeError:
             self._drop(path)
             raise
 
-    def _read(self, series: ImageSeries, number: int) -> FileImage:
+    def _read(self, held: _Held, number: int) -> FileImage:
+        series = held.series
         n_images = len(series)
         if number >= n_images:
             raise DecodeError(f"there is no image {number + 1} of {n_images} yet", where=series.path)
@@ -141,7 +148,7 @@ class ImageFiles:
         if self._buffer.shape != known.shape or self._buffer.dtype != known.dtype:
             self._buffer = np.empty(known.shape, known.dtype)
         pixels = series.read(number, self._buffer, narrow=True)
-        return FileImage(pixels, known, series.mask, series.path)
+        return FileImage(pixels, known, series.mask, series.path, held.number)
 
     def _open(self, path: Path) -> _Held:
         try:
@@ -159,7 +166,8 @@ class ImageFiles:
             self._drop(path)
         while len(self._held) >= self._largest:
             self._drop(next(iter(self._held)))
-        self._held[path] = held = _Held(open_images(path, self._confine), identity, state, time.monotonic())
+        opened = open_images(path, self._confine)
+        self._held[path] = held = _Held(opened, identity, state, time.monotonic(), next(self._openings))
         return held
 
     def _drop(self, path: Path) -> None:

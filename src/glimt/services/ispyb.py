@@ -38,6 +38,7 @@ _BUFFER_DELAY_S = 20.0
 _BUFFER_EXPIRES_S = 600.0
 _EXPIRY = "buffer_expiry_time"
 _PRUNE_EVERY_S = 3600.0
+_LONGEST_RUN = 200
 
 
 class IspybConfiguration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -62,11 +63,12 @@ class IspybConfiguration(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 
 
 class _Outcome(msgspec.Struct):
-    """What came of a message: kept with its rows, and sent once they are safe."""
+    """What came of a message: kept with its rows, and sent once they are safe; and which run it was of."""
 
     result: Any = None
     stored: dict[str, Any] = {}
     messages: list[tuple[str, Any]] = []
+    run: str = ""
 
 
 class IspybService(Service):
@@ -147,7 +149,7 @@ class IspybService(Service):
                 return msgspec.convert(known, _Outcome)
         run = CommandRun(session, self.setup.roots, dict(step.environment))
         result = run_message(fields, message, run)
-        outcome = _Outcome(result, run.stored, run.messages)
+        outcome = _Outcome(result, run.stored, run.messages, str(step.environment.get("ID") or "")[:_LONGEST_RUN])
         if is_kept:
             record_result(session, step.message_id, name, outcome)
         return outcome

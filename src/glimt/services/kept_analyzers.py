@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections import OrderedDict
 from collections.abc import Callable
 
 import numpy as np
 
 from glimt.codecs.crystfel_geometry_record import CrystfelGeometry
-from glimt.model.errors import DecodeError
 from glimt.model.geometry import Poni
 from glimt.pipeline.workers.image_analysis import ImageAnalyzer
 from glimt.pipeline.workers.spot_options import SpotOptions
@@ -19,10 +17,7 @@ from glimt.services.file_geometry import needs_images_file
 from glimt.services.image_files import FileImage, Mask
 from glimt.sources.image_file_metadata import ImageMetadata
 
-_File = tuple[str, int, int]
-"""Path, and which file that was."""
-
-_Key = tuple[ImageMetadata, SpotOptions, _File | None]
+_Key = tuple[ImageMetadata, SpotOptions, int | None]
 
 
 class KeptAnalyzers:
@@ -67,8 +62,8 @@ class KeptAnalyzers:
         DecodeError
             What a geometry file takes from the images' file cannot be read.
         """
-        file = _identity(image.path) if self._by_file else None
-        key = dataclasses.replace(image.metadata, exposure_s=None, period_s=None), spots, file
+        opening = image.opening if self._by_file else None
+        key = dataclasses.replace(image.metadata, exposure_s=None, period_s=None), spots, opening
         for number in reversed(self._kept):
             kept_key, mask, analyzer = self._kept[number]
             if kept_key == key and _same(mask, image.mask):
@@ -88,14 +83,6 @@ class KeptAnalyzers:
         self._n_made += 1
         self._kept[self._n_made] = key, image.mask, analyzer
         return analyzer
-
-
-def _identity(path: str) -> _File:
-    try:
-        status = os.stat(path)
-    except OSError as error:
-        raise DecodeError(f"there is no such file any more ({error.strerror})", where=path) from None
-    return path, status.st_dev, status.st_ino
 
 
 def _same(one: Mask | None, other: Mask | None) -> bool:

@@ -95,7 +95,10 @@ class NotifyGdaService(Service):
             self._socket(family).sendto(line, address)
         except OSError as error:
             self._known.pop((host, port), None)
-            raise RetryMessageError(f"no line can be sent to {host}, port {port} ({error})") from None
+            raise RetryMessageError(
+                f"no line can be sent to {host}, port {port} ({error}); [services.notify_gda] of the site file can name"
+                " another `host` for all lines, a `host_map` of names, and `silent_hosts` that get none"
+            ) from None
 
     def _socket(self, family: socket.AddressFamily) -> socket.socket:
         found = self._sockets.get(family)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 _recipe_id: ContextVar[str] = ContextVar("glimt_recipe_id", default="")
+
+RECIPE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{2,199}", re.ASCII)
+"""What identities of runs look like: they name folders, and are searched for in messages as they are."""
 
 LOG_FORMAT = "%(asctime)s %(levelname)s {name}%(recipe_mark)s: %(message)s"
 """Format of a service's lines; ``{name}`` is to be filled in with the name of the service."""

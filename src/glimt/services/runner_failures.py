@@ -17,6 +17,7 @@ from glimt.model.errors import (
     UsageError,
 )
 from glimt.model.recipe_envelope import MAX_DELAY_S
+from glimt.services.recipe_log import current_recipe_id
 
 _MAX_REASON = 2000
 _MAX_KINDS = 1000
@@ -87,7 +88,8 @@ class FailureLog:
     """Writes what failed: a traceback for each kind of error the first time, a line after that.
 
     What is tried again because its time has not come is told once a minute for each kind. Errors are of one kind when
-    they have the same type and come from the same line, whatever their text is.
+    they have the same type and come from the same line, whatever their text is. Dead letters of one run, queue and
+    reason are told once: the broker keeps them, and `glimt broker dead-letters` counts them.
 
     Parameters
     ----------
@@ -98,13 +100,14 @@ class FailureLog:
         self._log = log
         self._seen: dict[_Kind, int] = {}
         self._waits: dict[_Kind, tuple[float, int]] = {}
+        self._refused: dict[tuple[str, str, str], int] = {}
 
     def write(self, delivery: Delivery | None, error: BaseException, verdict: Verdict) -> None:
         """Write what became of a message; ``None`` for what was done without one."""
         what = _fate(delivery, verdict)
         if verdict.is_known:
             if verdict.retry_after_s is None:
-                self._log.error("%s: %s", what, verdict.reason)
+                self._write_refused(what, delivery, verdict)
             else:
                 self._write_wait(what, error, verdict)
             return
@@ -116,6 +119,20 @@ class FailureLog:
             self._log.error("%s: %s", what, verdict.reason, exc_info=error)
         else:
             self._log.error("%s: %s (its traceback is above; %d times so far)", what, verdict.reason, n_before + 1)
+
+    def _write_refused(self, what: str, delivery: Delivery | None, verdict: Verdict) -> None:
+        """Write that a message is a dead letter: at the second one like it, that more may come."""
+        key = (current_recipe_id(), "" if delivery is None else delivery.queue, verdict.reason)
+        n_before = self._refused.get(key, 0)
+        if len(self._refused) >= _MAX_KINDS and not n_before:
+            self._refused.clear()
+        self._refused[key] = n_before + 1
+        if n_before == 0:
+            self._log.error("%s: %s", what, verdict.reason)
+        elif n_before == 1:
+            self._log.error("%s for the same reason; glimt broker dead-letters counts those that follow", what)
+        else:
+            self._log.debug("%s: %s", what, verdict.reason)
 
     def _write_wait(self, what: str, error: BaseException, verdict: Verdict) -> None:
         """Write that a message waits: of a thousand that wait for the same, one line a minute is enough."""

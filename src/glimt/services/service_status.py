@@ -6,7 +6,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,9 @@ from glimt.brokers.broker import Outgoing
 from glimt.services.service_activity import Activity, ServiceState
 
 STATUS_TOPIC, COMMAND_TOPIC = "transient.status", "command"
+STATUS_COMMAND = "status"
+"""Asks services on the topic ``command`` to tell their status now."""
+
 INTERVAL_S = 6.0
 IDLE_AFTER_S = 0.5
 EXPIRATION_S = 15.0
@@ -77,18 +80,35 @@ class StatusOfService:
         Name of its class.
     host : str
         See `host_id`.
+    queues : sequence of str
+        That it takes messages of instead of its own.
+    roots : sequence of str
+        Folders in which images may lie for it.
     clock : callable
         The time [s], as the activities have it.
     """
 
     def __init__(
-        self, name: str, title: str, service_class: str, *, host: str, clock: Callable[[], float] = time.monotonic
+        self,
+        name: str,
+        title: str,
+        service_class: str,
+        *,
+        host: str,
+        queues: Sequence[str] = (),
+        roots: Sequence[str] = (),
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name, self.title, self.service_class, self.host = name, title, service_class, host
+        self._about = {"queues": list(queues), "roots": list(roots)}
         self._clock = clock
         self._told_at = float("-inf")
         self._told: ServiceState | None = None
         self._before: dict[ServiceState, float] = {}
+
+    def renew(self) -> None:
+        """Let the next status be due at once; from any thread."""
+        self._told_at = float("-inf")
 
     def due(self, activity: Activity) -> Outgoing | None:
         """Return a status message if the state has changed or the last one is old; ``idle`` after half a second."""
@@ -121,6 +141,7 @@ class StatusOfService:
             "glimt": __version__,
             "name": self.name,
             "messages": activity.counts,
+            **self._about,
         }
         if activity.median_s is not None and activity.p99_s is not None:
             message["message_s"] = {"median": round(activity.median_s, 6), "p99": round(activity.p99_s, 6)}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-import threading
+import time
 
 import numpy as np
+from numba.core import event
 
 from glimt.codecs.cbf import decode_cbf, encode_cbf
 from glimt.codecs.pixels import decode_pixels
@@ -19,7 +20,6 @@ DTYPES = ("int32", "uint16", "uint32")
 """CBF files; HDF5 files, of which 32-bit images are narrowed when they are decoded; those that cannot be."""
 
 _SIDE = 128
-_SILENCE_S = 2.0
 
 log = logging.getLogger(__name__)
 
@@ -27,15 +27,30 @@ log = logging.getLogger(__name__)
 def warm_kernels(spots: SpotOptions) -> None:
     """Decode and analyze a small artificial image of each common type.
 
-    Numba keeps what it compiles on disk, so this takes some ten seconds once on a machine, and a fraction of one later.
+    Numba keeps what it compiles on disk, so this takes some twenty seconds once on a machine, and a second or two
+    later. The log says when it begins and when it is done, and that something is compiled only if that is so.
     """
-    told = threading.Timer(_SILENCE_S, log.info, ["compiling kernels, once on this machine: some twenty seconds"])
-    told.daemon = True
-    told.start()
-    try:
+    log.info("getting ready")
+    began = time.monotonic()
+    with event.install_listener("numba:compile", _TellFirst()):
         _analyze_all(spots)
-    finally:
-        told.cancel()
+    log.info("ready, after %.1f s", time.monotonic() - began)
+
+
+class _TellFirst(event.Listener):
+    """Logs the first function that Numba compiles; what it finds on disk it does not tell of."""
+
+    def __init__(self) -> None:
+        self._is_told = False
+
+    def on_start(self, event: object) -> None:
+        del event
+        if not self._is_told:
+            self._is_told = True
+            log.info("compiling kernels, which takes some twenty seconds the first time on a machine")
+
+    def on_end(self, event: object) -> None:
+        del event
 
 
 def _analyze_all(spots: SpotOptions) -> None:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Annotated, Any, ClassVar, TypeVar
 
 import msgspec
@@ -23,6 +24,7 @@ from glimt.model.errors import (
 from glimt.model.recipe import Recipe
 from glimt.model.recipe_envelope import Envelope
 from glimt.services.clock_jumps import ClockJumps
+from glimt.services.recipe_log import about_recipe
 from glimt.services.recipe_step import RecipeStep
 from glimt.services.service import Service, ServiceSetup
 from glimt.services.service_configuration import read_configuration
@@ -157,7 +159,8 @@ class XRayCenteringService(Service):
         answers = self._patiently(lambda: self._take(readings))
         for step in steps:
             if step.message_id in answers:
-                self._send(step, answers[step.message_id])
+                with about_recipe(step.recipe_id):
+                    self._send(step, answers[step.message_id])
 
     def _take(self, readings: Sequence[_Reading]) -> dict[str, Answer]:
         """Keep the images, and return the answers to their messages, those of an earlier delivery too."""
@@ -166,7 +169,8 @@ class XRayCenteringService(Service):
         with self._state.transaction():
             answers = dict(self._state.answers_to(known))
             for grid, step in self._collect(readings, self._clock()):
-                answer = self._conclude(grid, step)
+                with about_recipe(step.recipe_id):
+                    answer = self._conclude(grid, step)
                 if answer is not None:
                     self._state.note_answer(answer, is_due=False)
                     answers[answer.message_id] = answer
@@ -198,7 +202,8 @@ class XRayCenteringService(Service):
         before = now - self._configuration.missing_after_s
         if now >= self._quiet_until and self._started <= before:
             for grid in self._state.overdue(before):
-                self._end_overdue(grid.grid_id, before)
+                with _about(grid):
+                    self._end_overdue(grid.grid_id, before)
         if now - self._forgotten > _FORGET_EVERY_S:
             self._forgotten = now
             with self._state.transaction():
@@ -207,15 +212,16 @@ class XRayCenteringService(Service):
         due = self._state.due_answers()
         for answer in due:
             grid = self._state.by_id(answer.grid_id)
-            try:
-                step = RecipeStep.resumed(Envelope.decode(grid.envelope), answer.message_id)
-                self._send(step, answer)
-            except (DecodeError, RecipeError, ResultError, UsageError) as error:
-                # It would fail for ever, and those of other scans with it.
-                log.error(
-                    "data collection %d: %s of X-ray centering cannot be sent: %s", grid.dcid, answer.stream, error
-                )
-                continue
+            with _about(grid):
+                try:
+                    step = RecipeStep.resumed(Envelope.decode(grid.envelope), answer.message_id)
+                    self._send(step, answer)
+                except (DecodeError, RecipeError, ResultError, UsageError) as error:
+                    # It would fail for ever, and those of other scans with it.
+                    log.error(
+                        "data collection %d: %s of X-ray centering cannot be sent: %s", grid.dcid, answer.stream, error
+                    )
+                    continue
             steps.append(step)
         self._resumed = [answer.message_id for answer in due]
         return steps
@@ -319,7 +325,8 @@ class XRayCenteringService(Service):
             if grid.state == SENT:
                 log.debug("data collection %d: %d images after the result", dcid, len(images))
                 continue
-            self._watch_latency(grid, images)
+            with about_recipe(run):
+                self._watch_latency(grid, images)
             new = self._state.add(grid, [(reading.image, reading.value) for reading in images], now)
             if new:
                 # Answered for is a message that brought something: its identity has not been used for an answer before.
@@ -458,6 +465,11 @@ class XRayCenteringService(Service):
         n_targets = step.send(msgspec.json.decode(answer.payload), answer.stream, default=SUCCESS)
         if n_targets == 0:
             log.info("the recipe takes no %s of X-ray centering", answer.stream)
+
+
+def _about(grid: GridState) -> AbstractContextManager[None]:
+    """Let lines of the log carry the identity of the run that a scan belongs to, if it has one."""
+    return about_recipe("" if grid.run.startswith("/") else grid.run)
 
 
 def _is_unnamed(step: RecipeStep) -> bool:

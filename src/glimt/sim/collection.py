@@ -12,7 +12,7 @@ from glimt.sim.collection_images import as_cbf, as_pixels, cbf_files_of, cbf_hea
 from glimt.sim.collection_nxmx import NxmxWriter
 from glimt.sim.collection_plan import CollectionPlan, Due
 from glimt.sim.collection_report import CollectionReport, ImageReport
-from glimt.sim.faults import Action
+from glimt.sim.faults import Action, Choice
 
 
 class SimulatedCollection:
@@ -28,6 +28,8 @@ class SimulatedCollection:
         Rows and columns of drawn images [px].
     seed : int
         Of drawn images.
+    spots : Choice or None
+        Drawn images (from 0) that show a crystal; see `glimt.sim.collection_images.drawn_images`.
 
     Raises
     ------
@@ -38,9 +40,17 @@ class SimulatedCollection:
     """
 
     def __init__(
-        self, plan: CollectionPlan, *, source: Path | None = None, shape: tuple[int, int] = (512, 512), seed: int = 0
+        self,
+        plan: CollectionPlan,
+        *,
+        source: Path | None = None,
+        shape: tuple[int, int] = (512, 512),
+        seed: int = 0,
+        spots: Choice | None = None,
     ) -> None:
         self.plan = plan
+        if source is not None and spots is not None:
+            raise UsageError("--spots is for drawn images, not for those of --from")
         try:
             plan.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -49,11 +59,15 @@ class SimulatedCollection:
         files = cbf_files_of(source, plan.n_images) if source is not None else None
         self._writer: CbfWriter | NxmxWriter
         if plan.form == "cbf":
-            made = files if files is not None else as_cbf(drawn_images(shape, plan.n_images, seed=seed), period_s)
+            made = (
+                files
+                if files is not None
+                else as_cbf(drawn_images(shape, plan.n_images, seed=seed, spots=spots), period_s)
+            )
             self._writer = CbfWriter(plan, made)
         else:
             if files is None:
-                images, header = drawn_images(shape, plan.n_images, seed=seed), cbf_header(shape, period_s)
+                images, header = drawn_images(shape, plan.n_images, seed=seed, spots=spots), cbf_header(shape, period_s)
             else:
                 images, header = as_pixels(files)
             self._writer = NxmxWriter(plan, images, header)

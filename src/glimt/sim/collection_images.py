@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ from glimt.codecs.cbf import decode_cbf, encode_cbf
 from glimt.codecs.cbf_header import CbfHeader
 from glimt.model.errors import UsageError
 from glimt.sim.beam import Beam
-from glimt.sim.picture_pool import POOL_BYTES, PicturePool
+from glimt.sim.faults import Choice
+from glimt.sim.picture_pool import POOL_BYTES, PicturePool, pool_size
 from glimt.sim.scattering import PHOTON_ENERGY_EV, PIXEL_M, WAVELENGTH_ANGSTROM, Setup
 from glimt.sources.image_file_bytes import read_image_file
 
@@ -34,10 +36,35 @@ def cbf_header(shape: tuple[int, int], period_s: float) -> CbfHeader:
     )
 
 
-def drawn_images(shape: tuple[int, int], n_images: int, *, seed: int) -> list[npt.NDArray[Any]]:
-    """Return images (slow, fast), int32 [counts]: as many as fit into memory, to be used in turn."""
+def drawn_images(
+    shape: tuple[int, int], n_images: int, *, seed: int, spots: Choice | None = None
+) -> list[npt.NDArray[Any]]:
+    """Return images (slow, fast), int32 [counts]: as many as fit into memory, to be used in turn.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Rows and columns [px].
+    n_images : int
+    seed : int
+    spots : Choice or None
+        Images (from 0) of a grid scan that show the spots of a crystal, while the others show background alone;
+        ``None``: all show a powder and some spots.
+
+    Raises
+    ------
+    UsageError
+        There are more images than fit into memory, so that each cannot have what is chosen for it.
+    """
     pool = PicturePool(shape, "int32", seed=seed, beam=Beam(seed, 0))
-    return pool.draw(n_images, np.ascontiguousarray)
+    if spots is None:
+        return pool.draw(n_images, np.ascontiguousarray)
+    n_fitting = pool_size(pool.frame_bytes, n_frames=n_images, beam_period=0)
+    if n_fitting < n_images:
+        raise UsageError(f"--spots chooses among {n_fitting} images of this size at most, and {n_images} are asked for")
+    random = Random(seed)
+    chosen = [spots.takes(number, 1, random) for number in range(n_images)]
+    return [np.ascontiguousarray(picture) for picture in pool.scene.crystal_pictures(chosen)]
 
 
 def cbf_files_of(folder: Path, n_images: int) -> list[bytes]:

@@ -8,7 +8,7 @@ flash up as spots while they turn through their reflecting position.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -171,9 +171,29 @@ class ScatteringScene:
                     counts[grain.place] += random.poisson(brightness * grain.counts)
             yield self._as_detector(counts)
 
-    def _backgrounds(self, q: Array, count: int, random: np.random.Generator) -> list[npt.NDArray[np.int32]]:
+    def crystal_pictures(self, has_crystal: Sequence[bool]) -> Iterator[npt.NDArray[Any]]:
+        """Yield a picture (rows, columns) for each box of a grid: spots where a crystal is, else background alone.
+
+        There is no powder: its rings are found as spots, too.
+        """
+        random = np.random.default_rng(self._seed)
+        grains = [_Grain(self.setup, random) for _ in range(N_GRAINS)]
+        backgrounds = self._backgrounds(self.setup.momentum_transfer(), len(has_crystal), random, rings=())
+        for number, is_crystal in enumerate(has_crystal):
+            counts = backgrounds[number % len(backgrounds)].copy()
+            for grain in grains if is_crystal else ():
+                counts[grain.place] += random.poisson(random.uniform() * grain.counts)
+            yield self._as_detector(counts)
+
+    def _backgrounds(
+        self,
+        q: Array,
+        count: int,
+        random: np.random.Generator,
+        rings: Sequence[tuple[float, float]] = STANDARD_RINGS,
+    ) -> list[npt.NDArray[np.int32]]:
         expected = 1.6 + 5.0 * np.exp(-((q / 0.8) ** 2))
-        for position, height in STANDARD_RINGS:
+        for position, height in rings:
             expected += height * np.exp(-0.5 * ((q - position) / RING_WIDTH) ** 2)
         expected *= q > _SHADOW_Q  # the beam stop
         n = min(count, max(2, min(_MAX_NOISE_PICTURES, _NOISE_PIXELS // q.size)))

@@ -40,8 +40,8 @@ class CbfSeries:
     def __init__(self, path: str | Path | Sequence[str | Path]) -> None:
         self._files = NumberedFiles(path)
         self.path = self._files.path
-        first, where = self._files.path_of(0), f"{self.path}, image 0"
-        pixels, header = decode_cbf(read_image_file(first, where=where), where=f"{where}: {first}")
+        first = self._files.path_of(0)
+        pixels, header = decode_cbf(read_image_file(first), where=first)
         self.metadata = cbf_metadata(header, pixels)
         self.mask: npt.NDArray[np.bool_] | None = cbf_mask(pixels)
         self._is_open = True
@@ -59,9 +59,8 @@ class CbfSeries:
         """Return an image, see `glimt.sources.image_file_series.ImageSeries.read`; it is never narrowed."""
         del narrow
         check_number(number, len(self), self.path)
-        path, where = self._files.path_of(number), f"{self.path}, image {number}"
         if not self._is_open:
-            raise DecodeError("the series is closed", where=where)
+            raise DecodeError("the series is closed", where=f"{self.path}, image {number}")
         unread, self._unread = (self._unread, None) if number == 0 else (None, self._unread)
         if unread is not None and out is None:
             return unread
@@ -69,8 +68,8 @@ class CbfSeries:
         if unread is not None:
             buffer[...] = unread
             return buffer
-        data = read_image_file(path, where=where)
-        return decode_cbf(data, where=f"{where}: {path}", out=buffer).pixels
+        path = self._files.path_of(number)  # which says which image it is
+        return decode_cbf(read_image_file(path), where=path, out=buffer).pixels
 
     def close(self) -> None:
         """Make the series unreadable; no file is open between two images."""

@@ -49,16 +49,16 @@ class FabioSeries:
         self.metadata = ImageMetadata(shape=pixels.shape, dtype=pixels.dtype.name)
 
     def _open(self, number: int) -> Any:
-        path, where = self._files.path_of(number), f"{self.path}, image {number}"
+        path = self._files.path_of(number)
         if not os.path.isfile(path):
-            raise DecodeError(f"{path} is missing", where=where)
+            raise DecodeError(f"{path} is missing")
         try:
             return self._fabio.open(path)
         except Exception as error:  # every format has its own, and some raise what they like
-            raise DecodeError(f"FabIO cannot read {path} ({str(error)[:200]})", where=where) from error
+            raise DecodeError(f"FabIO cannot read {path} ({str(error)[:200]})") from error
 
     def _pixels(self, number: int) -> npt.NDArray[Any]:
-        where = f"{self.path}, image {number}"
+        where = self._where(number)
         image = self._image if len(self._files) == 1 else self._open(number)
         try:
             if self._n_frames > 1:
@@ -70,6 +70,10 @@ class FabioSeries:
             raise DecodeError(f"has {pixels.ndim} dimensions, an image has 2", where=where)
         check_array(pixels.shape, pixels.dtype.name, where=where)
         return pixels
+
+    def _where(self, number: int) -> str:
+        """Name an image: a file of its own says which it is."""
+        return self._files.path_of(number) if len(self._files) > 1 else f"{self.path}, image {number}"
 
     def __len__(self) -> int:
         return len(self._files) * self._n_frames
@@ -90,7 +94,7 @@ class FabioSeries:
         if pixels.shape != self.metadata.shape or pixels.dtype.name != self.metadata.dtype:
             raise DecodeError(
                 f"is {pixels.shape} {pixels.dtype}, the first image {self.metadata.shape} {self.metadata.dtype}",
-                where=f"{self.path}, image {number}: {self._files.path_of(number)}",
+                where=self._where(number),
             )
         buffer[...] = pixels
         return buffer

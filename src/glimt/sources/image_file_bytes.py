@@ -14,7 +14,7 @@ MAX_FILE_BYTES = 1 << 31
 """Largest image file, unpacked: a few kilobytes of bzip2 can become any number of bytes."""
 
 
-def read_image_file(path: str | Path, *, where: str, max_bytes: int = MAX_FILE_BYTES) -> bytes:
+def read_image_file(path: str | Path, *, where: str = "", max_bytes: int = MAX_FILE_BYTES) -> bytes:
     """Return the bytes of a file; ``.gz`` and ``.bz2`` are told by their first bytes, not by name.
 
     Raises

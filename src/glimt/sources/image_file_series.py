@@ -54,7 +54,7 @@ class ImageSeries(Protocol):
         Raises
         ------
         DecodeError
-            The image or its file is missing, cut or damaged; the text names the file and the image.
+            The image or its file is missing, cut or damaged; the text names the file, and the image in it.
         UsageError
             There is no such image, or ``out`` is made for another.
         """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from glimt.model.errors import RejectedMessageError, UsageError
@@ -95,6 +96,8 @@ class RegisteredCollection:
     comments : str
     run_status : str or None
         ``None`` while it runs.
+    started : datetime or None
+        In local time, as ISPyB has it.
     """
 
     image_directory: str
@@ -116,6 +119,7 @@ class RegisteredCollection:
     sample_id: int | None = None
     comments: str = ""
     run_status: str | None = SUCCESSFUL
+    started: datetime | None = None
 
     def columns(self) -> dict[str, Any]:
         """Return the row of DataCollection, without its keys.
@@ -152,6 +156,7 @@ class RegisteredCollection:
             "BLSAMPLEID": self.sample_id,
             "comments": self.comments or None,
             "runStatus": self.run_status,
+            **({} if self.started is None else {"startTime": self.started.replace(microsecond=0)}),
         }
 
 
@@ -212,6 +217,7 @@ def register_collection(session: Session, collection: RegisteredCollection) -> i
             "sessionId": session_id,
             "experimentType": collection.experiment_type,
             "blSampleId": collection.sample_id,
+            "startTime": columns.get("startTime"),
         }
         group_id = insert_row(session, "DataCollectionGroup", group)
     else:

@@ -7,6 +7,7 @@ message asked for: either both are there or neither.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
 TABLE = "glimt_done"
 _LONGEST_ID = 64
 _LONGEST_STEP = 64
+
+
+class _Kept(msgspec.Struct):
+    result: int
+    run: str = ""
 
 
 @cache
@@ -75,6 +81,34 @@ def record_result(session: Session, message_id: str, step: str, result: Any) -> 
         session.execute(sa.insert(_table()).values(row))
     except sa.exc.IntegrityError:
         raise ResultsDatabaseError(f"message {message_id} was done by another process meanwhile") from None
+
+
+def done_rows(session: Session, step: str, keys: Collection[int]) -> dict[int, tuple[datetime, str]]:
+    """Return when rows were written (in local time, as ISPyB has it) and by which run, as far as that is still kept.
+
+    Parameters
+    ----------
+    session : Session
+    step : str
+        The command that writes them, of which the key of its row is the result.
+    keys : collection of int
+        Of rows; what else was written is not looked at.
+    """
+    import sqlalchemy as sa
+
+    done = _table()
+    if not keys or not sa.inspect(session.connection()).has_table(TABLE):
+        return {}
+    found: dict[int, tuple[datetime, str]] = {}
+    for text, at in session.execute(sa.select(done.c.result, done.c.at).where(done.c.step == step)):
+        try:
+            kept = msgspec.json.decode(text or "{}", type=_Kept)
+        except msgspec.DecodeError:
+            continue  # the result of this one is no key
+        if kept.result in keys:
+            local = at.replace(tzinfo=UTC).astimezone()
+            found[kept.result] = local.replace(tzinfo=None, microsecond=0), kept.run
+    return found
 
 
 def forget_results(session: Session, *, older_than: timedelta) -> int:

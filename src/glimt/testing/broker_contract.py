@@ -182,6 +182,8 @@ class BrokerContract(BrokerFaults):
     def test_it_says_whether_a_queue_is_there(self, broker: Broker) -> None:
         assert broker.has_queue("work")
         assert not broker.has_queue("nowhere")
+        assert not broker.has_queue("half a character: \ud800")
+        assert broker.has_queue("work", exchange="\ud800") in {True, False}  # those in a file and in memory have none
 
     def test_nothing_is_sent_when_a_queue_is_unknown(self, broker: Broker) -> None:
         with pytest.raises(UnknownQueueError, match="nowhere") as failure:

@@ -11,10 +11,9 @@ from starlette.websockets import WebSocket
 
 from glimt import __version__
 from glimt.pipeline.region_curves import COLUMNS
-from glimt.stores.array_file import array_file, table_csv
+from glimt.stores.array_file import array_file, table_csv, table_file
 from glimt.web.answers import json_answer
 from glimt.web.control_answers import RunCalls, json_object
-from glimt.web.page_companions import companion
 from glimt.web.page_export import download
 from glimt.web.page_hub import PageHub
 from glimt.web.page_parameters import PageParameters
@@ -94,16 +93,29 @@ def _region_router(hub: PageHub, calls: RunCalls) -> APIRouter:
         """Forget a region."""
         return await calls.answer(changes.remove, region_id, who_of(request))
 
-    async def points(region_id: str) -> Response:
-        """Return the points of a region as CSV."""
-        name, rows = await calls.run(changes.points, region_id)
-        return download(table_csv(COLUMNS, rows), name, "csv")
+    async def points(region_id: str, kind: str) -> Response:
+        """Return the points of a region as csv or h5."""
+
+        def make() -> Response:
+            name, rows = changes.points(region_id)
+            return download(table_file(COLUMNS, rows, kind), name, kind)
+
+        return await calls.run(make)
+
+    async def curves(kind: str, ids: str = "") -> Response:
+        """Return the values of several regions, all if no ids are given, as csv or h5."""
+
+        def make() -> Response:
+            return download(table_file(*changes.curves(ids.split(",") if ids else []), kind), "regions", kind)
+
+        return await calls.run(make)
 
     add = router.add_api_route
     add("/regions", get_all, methods=["GET"], response_model=None)
     add("/regions", put_all, methods=["PUT"], response_model=None)
     add("/regions", post, methods=["POST"], response_model=None)
-    add("/regions/{region_id}.csv", points, methods=["GET"], response_model=None)
+    add("/regions.{kind}", curves, methods=["GET"], response_model=None)
+    add("/regions/{region_id}.{kind}", points, methods=["GET"], response_model=None)
     add("/regions/{region_id}", put, methods=["PUT"], response_model=None)
     add("/regions/{region_id}", delete, methods=["DELETE"], response_model=None)
     return router
@@ -159,9 +171,7 @@ def _data_router(hub: PageHub, calls: RunCalls) -> APIRouter:
         name, _, kind = ("/" + path).rpartition(".")
 
         def make() -> Response:
-            held = hub.fetch(name)
-            x_path = companion(hub.nodes, name, "x")
-            x = None if x_path is None else (x_path, hub.fetch(x_path).array)
+            held, x = hub.fetch(name)
             units = held.node.attributes.get("units")
             given = units if isinstance(units, str) else None
             return download(array_file(held.array, name, kind, x=x, units=given), name, kind)

@@ -11,16 +11,19 @@ from typing import Any
 
 from glimt.model.errors import ParameterError
 from glimt.model.region import Region, regions_from_json, regions_to_json
+from glimt.pipeline.parameter_changes import TakenValue
 from glimt.web.parameter_access import ParameterAccess
 
 _log = logging.getLogger(__name__)
 
 KEPT_CHANGES = 1000
+TOGETHER_S = 10.0
+"""Regions that one person changes within this time of the last change are one change: each step of a key is sent."""
 TOLD_CHANGES = 100
 _TOLD_BYTES = 64 << 10
 
-SetParameter = Callable[[str, bytes], tuple[str, int | None]]
-"""Changes a value; returns the content hash and the first event with the new value, ``None`` if that is not known."""
+SetParameter = Callable[[str, bytes], TakenValue]
+"""Changes a value; returns the content hash, and the first event with the new value."""
 
 
 class PageParameters:
@@ -44,7 +47,7 @@ class PageParameters:
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
         self._access = access
-        self._set = set_parameter or (lambda name, data: (access.set(name, data), None))
+        self._set = set_parameter or (lambda name, data: TakenValue(access.set(name, data), None))
         self._on_change = on_change
         self._lock = threading.Lock()
         self._changes: deque[dict[str, Any]] = deque(maxlen=KEPT_CHANGES)
@@ -62,13 +65,22 @@ class PageParameters:
         ParameterError
             The value is not allowed.
         """
-        content_hash, event = self._set(name, data)
-        change = {"name": name, "value": _text(data), "who": who, "time_s": time.time(), "event_number": event}
+        taken = self._set(name, data)
+        change = {"name": name, "value": _text(data), "who": who, "time_s": time.time()}
+        change |= {"event_number": taken.event_number, "scan_number": taken.scan_number}
         with self._lock:
+            if self._continues(change):
+                self._changes.pop()
             self._changes.append(change)
-            self._hash = content_hash
+            self._hash = taken.content_hash
         self._on_change()
-        return change | {"hash": content_hash}
+        return change | {"hash": taken.content_hash}
+
+    def _continues(self, change: dict[str, Any]) -> bool:
+        """Tell whether the last change was to the regions too, and by the same person a moment ago."""
+        last = self._changes[-1] if self._changes else {}
+        is_same = all(last.get(key) == change[key] for key in ("name", "who"))
+        return is_same and change["name"] == self.roi_name and change["time_s"] - last["time_s"] < TOGETHER_S
 
     def changes(self, n_most: int = KEPT_CHANGES) -> list[dict[str, Any]]:
         """Return the newest changes, oldest first."""

@@ -12,7 +12,8 @@ from glimt.model.errors import ParameterError, UsageError
 from glimt.model.followed_region import FollowedRegion
 from glimt.model.region import Region
 
-_COLORS = ("#d9541e", "#0b5fa5", "#2e8b57", "#8e44ad", "#b8860b", "#c2185b", "#00838f", "#6d4c41")
+_COLORS = ("#f59f00", "#22b8cf", "#e64980", "#51cf66", "#845ef7", "#ff6b6b", "#339af0", "#94d82d")
+"""Those that the browser gives too (``colors.ts``), so that each sees which are taken."""
 
 
 class PageRegion(FollowedRegion, frozen=True, omit_defaults=True):

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from glimt.model.errors import UsageError
+from glimt.pipeline.region_table import HEAD, Points, joined_points
 from glimt.web.page_hub import PageHub
 from glimt.web.page_region import region_from
 
@@ -53,11 +54,19 @@ class RegionChanges:
             self._hub.store.remove(region_id, who=who)
             return self._changed(who)
 
-    def points(self, region_id: str) -> tuple[str, list[list[float]]]:
-        """Return name and points of a region."""
+    def points(self, region_id: str) -> tuple[str, Points]:
+        """Return name and points of a region, of the columns `glimt.pipeline.region_curves.COLUMNS`."""
         with self._hub.lock:
-            name = self._hub.store.region(region_id).name
-            return name, self._hub.curves.curves[region_id].series.points.tolist()
+            return self._hub.store.region(region_id).name, self._hub.curves.curves[region_id].series.points.copy()
+
+    def curves(self, ids: list[str]) -> tuple[list[str], Points]:
+        """Return names of columns and rows of a table of some regions, all if none is named."""
+        store, curves = self._hub.store, self._hub.curves.curves
+        with self._hub.lock:
+            regions = [store.region(region_id) for region_id in ids] or store.regions
+            points = [curves[region.id].series.points[:, :3].copy() for region in regions if region.id in curves]
+            names = [region.name for region in regions if region.id in curves]
+        return [*HEAD, *names], joined_points(points)
 
     def _changed(self, who: str) -> dict[str, Any]:
         return {"version": self._hub.store.version, "parameter": self._hub.give_regions(who)}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from glimt.pipeline.number_history import NumberSeries
-from glimt.web.page_companions import companion, companions
+from glimt.web.page_companions import companions
 from glimt.web.page_hub import PageHub
 from glimt.web.page_message import Buffers, message
 from glimt.web.page_plot import CannotPlotError, Held, plot_of
@@ -140,14 +140,14 @@ class PageViewer:
 
     def _plots(self, buffers: Buffers) -> list[dict[str, Any]]:
         with self._hub.lock:
-            held = dict(self._hub.held)
+            held, x_of = dict(self._hub.held), dict(self._hub.x_of)
             nodes = self._hub.nodes
         found = []
         for want in self._wants:
             if want.kind == "number":
                 continue  # all of them go as numbers
             content = held.get(want.path)
-            x = held.get(companion(nodes, want.path, "x") or "")
+            x = x_of.get(want.path, ("", None))[1]
             version = -1 if content is None else max(content.version, 0 if x is None else x.version)
             is_coming = want.path in nodes and nodes[want.path].kind == "dataset" and nodes[want.path].shape is not None
             if content is None and (is_coming or self._hub.n_reads < self._known_from):

@@ -88,7 +88,7 @@ def test_missing_images_are_rows(tmp_path: Path) -> None:
     found: list[AnalysedImage] = []
     analyse_images([tmp_path / "scan_####.cbf"], found.append, n_processes=1)
     assert [image.quality is None for image in found] == [False, True, False]
-    assert "scan_0002.cbf is missing" in found[1].error
+    assert found[1].error == f"{tmp_path / 'scan_0002.cbf'} is missing"
 
 
 def test_an_image_of_another_shape_is_a_row(tmp_path: Path) -> None:

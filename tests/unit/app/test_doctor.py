@@ -132,6 +132,13 @@ def test_silence_is_a_warning_only_while_others_get_data(connection: str, words:
     assert only(cast("Health", alone)).severity == "note"
 
 
+def test_silence_counts_from_when_the_sender_was_there() -> None:
+    silent = {"connection": "connected", "silent_s": 60.0, "n_messages": 0, "series": "none"}
+    assert diagnose(eiger(**silent, connected_s=4.0)) == []
+    assert "connected, but nothing has come for 12 s" in only(eiger(**silent, connected_s=12.0)).what
+    assert diagnose(eiger(silent_s=60.0, connected_s=4.0)) == []
+
+
 def test_silence_inside_a_series_is_a_warning_and_between_series_nothing() -> None:
     assert "silent for 60 s inside a series" in only(eiger(silent_s=60.0)).what
     assert diagnose(eiger(silent_s=60.0, series="ended")) == []

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,14 +14,15 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from glimt.app.broker_message import recipe_id
 from glimt.app.recipe_follow import dead_letter_lines, follow_run, where_lines
-from glimt.app.recipe_progress import OpenScan, QueueShare, look_at_run
+from glimt.app.recipe_progress import OpenScan, QueueShare, is_missing, look_at_run
 from glimt.app.site import Site
 from glimt.app.site_file import load_site
 from glimt.app.written import Secret
 from glimt.brokers.broker import Outgoing, QueueSpec
 from glimt.brokers.sqlite import SqliteBroker
-from glimt.model.errors import UsageError
+from glimt.model.errors import BrokerError, UsageError
 from glimt.services.x_ray_centering_state import CenteringState
 
 RUN = "0f0f0f0f-run"
@@ -130,3 +134,56 @@ def test_where_nobody_could_say_when_a_run_is_over_waiting_is_refused(site: Site
     rabbit = replace(site, broker_url=Secret("amqp://user:secret@broker.invalid/zocalo"))
     with pytest.raises(UsageError, match="RabbitMQ does not tell which run a message belongs to"):
         follow_run(rabbit, RUN, stop=threading.Event(), tell=print)
+
+
+def test_a_service_that_was_killed_takes_nothing_and_holds_nothing(site: Site, broker: SqliteBroker) -> None:
+    script = (
+        "import sys, time; from glimt.brokers.sqlite import SqliteBroker; broker = SqliteBroker(sys.argv[1]);"
+        "broker.subscribe('work'); broker.receive(timeout_s=60); print('holds', flush=True); time.sleep(60)"
+    )
+    broker.send([Outgoing(envelope(RUN), "work")])
+    service = subprocess.Popen([sys.executable, "-c", script, site.broker_url], stdout=subprocess.PIPE)
+    assert service.stdout is not None
+    assert service.stdout.readline() == b"holds\n"
+    assert look_at_run(site, RUN).queues == (QueueShare("work", 0, 0, 1, 1),)
+    service.kill()
+    service.communicate()
+    assert look_at_run(site, RUN).queues == (QueueShare("work", 1, 0, 0, 0, is_end=True),)
+
+
+def test_scans_that_cannot_be_read_are_not_taken_for_done(site: Site, broker: SqliteBroker) -> None:
+    del broker
+    path = site.state_folder / "x_ray_centering" / "x_ray_centering.sqlite"
+    path.parent.mkdir()
+    path.write_bytes(b"")
+    assert look_at_run(site, RUN).is_over  # it is being made
+    path.write_bytes(b"no SQLite file at all " * 100)
+    with pytest.raises(BrokerError, match=r"x_ray_centering\.sqlite: the scans .* nobody can say whether the run is"):
+        look_at_run(site, RUN)
+
+
+def test_an_identity_that_nobody_could_write_harms_no_list() -> None:
+    assert recipe_id(b'{"parameters": {"guid": "\\ud800x"}}') == "?x"
+    assert recipe_id(envelope("\udcffy")) == "?y"
+    assert recipe_id(envelope(RUN)) == RUN
+
+
+def test_a_file_that_one_may_not_look_at_is_not_taken_for_missing(
+    site: Site, broker: SqliteBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del broker
+    folder = site.state_folder / "x_ray_centering"
+    stat = Path.stat
+
+    def refused(path: Path, **options: bool) -> os.stat_result:
+        if path.parent == folder:
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, **options)
+
+    monkeypatch.setattr(Path, "stat", refused)
+    with pytest.raises(BrokerError, match=r"x_ray_centering\.sqlite: the scans .* may you read the file"):
+        look_at_run(site, RUN)
+    monkeypatch.undo()
+    assert is_missing(folder / "x_ray_centering.sqlite")
+    assert is_missing(site.state_folder / "broker.sqlite" / "below a file")
+    assert not is_missing(site.state_folder / "broker.sqlite")

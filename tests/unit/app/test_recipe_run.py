@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -60,10 +61,12 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
     return load_site()
 
 
-def run(site: Site, *services: str, limit_s: float | None = 60.0) -> tuple[bool, list[str]]:
+def run(site: Site, *services: str, queues: Sequence[str] = (), limit_s: float | None = 60.0) -> tuple[bool, list[str]]:
     lines: list[str] = []
     request = make_request(site, recipe_file=Path("own.json"))
-    is_well = run_recipe(site, request, services=services, tell=lines.append, stop=threading.Event(), limit_s=limit_s)
+    is_well = run_recipe(
+        site, request, services=services, queues=queues, tell=lines.append, stop=threading.Event(), limit_s=limit_s
+    )
     return is_well, lines
 
 
@@ -112,3 +115,37 @@ def test_a_recipe_is_named_with_or_without_its_ending(site: Site) -> None:
     assert split_recipes(["folder/x.json"], None) == ([], Path("folder/x.json"))
     with pytest.raises(UsageError, match="only one recipe of your own"):
         split_recipes(["own.json"], Path("other.json"))
+
+
+def test_a_queue_that_keeps_nothing_at_a_beamline_keeps_its_messages_here(site: Site) -> None:
+    recipe = {**RECIPE, "1": {"queue": "per_image_analysis.ssx", "output": {"result": 2}}}
+    Path("own.json").write_text(json.dumps(recipe))
+    _, lines = run(site)
+    assert lines[-1].startswith("left in per_image_analysis.ssx, which no service here takes: step 1")
+    Path("site.toml").write_text('[services.per_image_analysis]\nqueues = ["per_image_analysis.ssx"]\n')
+    is_well, lines = run(load_site("site.toml"))
+    assert not is_well  # it names no image
+    assert lines[-1].startswith("dead letter of per_image_analysis.ssx: ")
+
+
+def test_recipe_that_ends_in_a_queue_of_another_program_runs_with_that_queue(site: Site) -> None:
+    recipe = {**RECIPE, "2": {"queue": "sink"}}
+    Path("own.json").write_text(json.dumps(recipe))
+    is_well, lines = run(site, "plugin_of_run_test:Counter")
+    assert not is_well
+    assert "the broker has no queue 'sink'" in lines[0]
+    assert lines[-1].startswith("here, --service MODULE:CLASS runs a service of yours that takes messages of sink")
+    assert "--queue sink keeps them as for another program" in lines[-1]
+    is_well, lines = run(site, "plugin_of_run_test:Counter", queues=("sink",))
+    assert is_well
+    assert lines[-1] == 'left in sink, which no service here takes: step 2, {"n": 1}'
+
+
+def test_step_whose_service_was_not_named_says_how_to_name_it(site: Site) -> None:
+    _, lines = run(site)
+    assert "--service MODULE:CLASS runs a service of yours that takes messages of counting" in lines[-1]
+
+
+def test_queue_that_there_cannot_be_is_refused(site: Site) -> None:
+    with pytest.raises(UsageError, match="queue"):
+        run(site, queues=("a b\n" * 100,))

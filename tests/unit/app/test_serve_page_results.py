@@ -100,6 +100,8 @@ def test_grid_scan_is_a_heat_map_on_its_snaked_grid_with_gaps_where_nothing_is_a
         "image",
         "none",
     ]
+    assert group["resolution_attrs"]["colors"] == "viridis inverted"  # the best resolution is the lowest
+    assert "colors" not in told
 
 
 def test_center_of_a_scan_is_where_the_kernel_found_it(site: Site) -> None:

@@ -36,7 +36,16 @@ def test_without_a_file_all_is_in_a_folder_of_the_user(folder: Path) -> None:
 
 
 def test_root_of_the_command_comes_first(folder: Path) -> None:
+    for name in "ab":
+        (folder / name).mkdir()
     assert load_site(roots=[Path("a"), folder / "b"]).roots == (folder / "a", folder / "b")
+
+
+def test_root_of_the_command_that_is_no_folder_is_refused(folder: Path) -> None:
+    (folder / "image.cbf").touch()
+    for root, what in (("nosuch", "is not there"), ("image.cbf", "is no folder")):
+        with pytest.raises(UsageError, match=f"--root {root} {what}.*; it must be a folder"):
+            load_site(roots=[Path(root)])
 
 
 def test_file_says_everything(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,4 +237,12 @@ def test_keys_that_have_no_effect_on_a_plug_in_are_refused(folder: Path, monkeyp
     assert told == [
         'site.toml:2: services."plugin_of_site_test:Counter".prefetch has no effect on a plug-in of python-workflows,'
         " which says by itself what it subscribes to and how (prefetch_count); leave it out"
+    ]
+
+
+def test_numbers_that_are_none_are_refused_as_what_they_are() -> None:
+    told = problems('[services.ispyb]\nwait_s = nan\n[services."my_package.module:MyService"]\nlimit = inf\n')
+    assert told == [
+        "site.toml:2: services.ispyb.wait_s is nan; it must be a finite number",
+        'site.toml:4: services."my_package.module:MyService".limit is inf; it must be a finite number',
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -186,3 +187,97 @@ def test_a_path_too_long_for_a_socket_is_reached_by_its_folder(tmp_path: Path) -
     receiver.close()
     sender.close()
     assert list(folder.glob("*-wake-*")) == []
+
+
+def test_what_is_told_late_does_not_let_a_receiver_that_works_be_handed_more(
+    sender: SqliteBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receiver, other = SqliteBroker(sender.url), SqliteBroker(sender.url)
+    receiver.subscribe("work", prefetch=1)
+    late: list[Told] = []
+    tell = sender._tell
+    with waiting(receiver, sender) as first:
+        monkeypatch.setattr(sender, "_tell", late.append)
+        sender.send([Outgoing(b"1", queue="work")])
+    receiver.settle(first[0])
+    with waiting(receiver, sender) as second:
+        sender.send([Outgoing(b"2", queue="work"), Outgoing(b"3", queue="work")])
+        tell(late[0])
+    assert [delivery.body for delivery in second[0]] == [b"2"]
+    assert n_waiting(sender) == 0
+    other.subscribe("work", prefetch=2)
+    assert [delivery.body for delivery in other.receive(10)] == [b"3"]
+    sender.send([Outgoing(b"4", queue="work")])
+    assert [delivery.body for delivery in other.receive(10, timeout_s=WITHIN_S)] == [b"4"]
+    receiver.close()
+    other.close()
+
+
+@pytest.mark.parametrize("is_handed", [False, True])
+def test_a_receiver_whose_waiting_was_interrupted_keeps_nothing_from_others(
+    sender: SqliteBroker, receiver: SqliteBroker, monkeypatch: pytest.MonkeyPatch, is_handed: bool
+) -> None:
+    assert receiver._receiver is not None
+    wait = receiver._receiver.socket.wait
+
+    def interrupted(timeout_s: float) -> list[bytes]:
+        if not n_waiting(sender):
+            return wait(timeout_s)
+        if is_handed:
+            sender.send([Outgoing(b"x", queue="work")])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(receiver._receiver.socket, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        receiver.receive(timeout_s=WITHIN_S)
+    monkeypatch.undo()
+    if not is_handed:
+        sender.send([Outgoing(b"x", queue="work")])
+    assert (n_claimed(sender), n_waiting(sender)) == (0, 0)
+    other = SqliteBroker(sender.url)
+    other.subscribe("work")
+    (delivery,) = other.receive(timeout_s=WITHIN_S)
+    assert (delivery.body, delivery.n_deliveries) == (b"x", 1)
+    assert receiver.receive(timeout_s=0.05) == []  # what it was told is another's now
+    other.settle([delivery])
+    with waiting(receiver, sender) as got:
+        sender.send([Outgoing(b"y", queue="work")])
+    assert [each.body for each in got[0]] == [b"y"]
+    other.close()
+
+
+def test_who_sends_keeps_no_way_open_to_receivers_that_are_gone(sender: SqliteBroker) -> None:
+    for _ in range(20):
+        listener = SqliteBroker(sender.url)
+        listener.listen("news")
+        sender.send([Outgoing(b"x", topic="news")])
+        listener.close()
+    assert len(sender._waker._ends) <= 1
+
+
+def test_a_receiver_that_was_shut_touches_no_file_that_was_opened_since(
+    sender: SqliteBroker, receiver: SqliteBroker
+) -> None:
+    shut = receiver._receiver
+    assert shut is not None
+    with sender._file.writing() as connection:
+        connection.execute("DELETE FROM owner")  # as others do if it was stopped for too long
+        connection.execute("CREATE TRIGGER full BEFORE INSERT ON owner BEGIN SELECT RAISE(ABORT, 'no room'); END")
+    end = time.monotonic() + WITHIN_S
+    while not shut.is_lost() and time.monotonic() < end:
+        pass
+    with pytest.raises(BrokerError, match="no room"):
+        receiver.receive()
+    opened = [os.pipe2(os.O_NONBLOCK) for _ in range(10)]
+    receiver.wake()
+    with pytest.raises(BrokerError, match="no room"):
+        receiver.receive()
+    for read, write in opened:
+        with pytest.raises(BlockingIOError):  # open, and nothing was written into it
+            os.read(read, 1)
+        os.close(read)
+        os.close(write)
+    with sender._file.writing() as connection:
+        connection.execute("DROP TRIGGER full")
+    sender.send([Outgoing(b"x", queue="work")])
+    assert [delivery.body for delivery in receiver.receive(timeout_s=WITHIN_S)] == [b"x"]

@@ -161,6 +161,26 @@ def test_dead_letters_are_listed_with_queue_time_reason_and_recipe(
     assert letter["died_ns"] > 0
 
 
+def test_dead_letters_beyond_the_limit_are_not_passed_over_in_silence(
+    broker: Broker, url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kill(broker, *(Outgoing(b"%d" % n, queue="work") for n in range(5)))
+    kill(broker, Outgoing(b"x", queue="other"))
+    run("dead-letters", "--broker", url, "--limit", 2)
+    assert "3 dead letters, and 3 more that are not listed or counted above (--limit)" in capsys.readouterr().err
+    run("dead-letters", "--broker", url, "--limit", 5)
+    assert capsys.readouterr().err == "6 dead letters\n"
+
+
+def test_a_dead_letter_that_cannot_be_written_as_it_is_does_not_hide_the_others(
+    broker: Broker, url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kill(broker, Outgoing(b'{"parameters": {"guid": "\\ud800"}}', queue="work"), Outgoing(b"x", queue="work"))
+    for how in ("--json", "--all"):
+        run("dead-letters", "--broker", url, how)
+        assert capsys.readouterr().out.count("no such file") == 2
+
+
 def test_dead_letters_are_exported_and_sent_again_from_their_files(
     tmp_path: Path, broker: Broker, url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

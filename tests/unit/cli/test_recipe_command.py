@@ -24,9 +24,24 @@ def test_check_says_every_problem_with_file_and_step(tmp_path: Path, capsys: pyt
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"{bad}: step 1: there is no queue 'filewatchr'; did you mean 'filewatcher'?"
     assert lines[1] == f"{bad}: step 2: the parameter image_command is missing, which images needs"
-    assert lines[2].startswith(f"{broken}: the recipe is not JSON")
+    assert lines[2].startswith(f"{broken}: the recipe is not JSON: line 1, column 2: ")
     assert lines[3] == f"{tmp_path / 'none.json'}: No such file or directory"
     assert lines[4] == "per-image-analysis-rotation: nothing is wrong"
+
+
+def test_check_says_that_a_file_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert _run("check", "nosuch.json") == 1
+    assert "there is no file 'nosuch.json', and there is no recipe 'nosuch'; there are" in capsys.readouterr().out
+
+
+def test_check_says_in_which_line_a_file_is_no_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "broken.json"
+    path.write_text('{"1": {"queue": "x"},\n "start": [[1, []]\n}\n')
+    assert _run("check", str(path)) == 1
+    assert "the recipe is not JSON: line 3, column 1: Expecting ',' delimiter" in capsys.readouterr().out
 
 
 def test_check_knows_the_queues_of_zocalo_and_those_it_is_told(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bdb
 import contextlib
+import logging
 import os
 import threading
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from typing import Any, ClassVar
 import pytest
 
 from glimt.app.beamline import Beamline
+from glimt.app.live.control import Control
+from glimt.app.live.health import describe_health
 from glimt.app.live.inline_run import InlineRun
 from glimt.model.errors import ParameterError, UsageError
 from glimt.model.event import EventData, ResultData
@@ -25,6 +28,7 @@ from glimt.testing.engine_rig import (
     two_stream_capture,
     write_beamline,
 )
+from glimt.web.log_ring import LogRing
 from open_files import open_files
 
 HERE = "test_live_inline"
@@ -224,3 +228,27 @@ def test_a_wait_is_over_in_time_and_a_closed_run_does_not_wait(tmp_path: Path, c
     assert not run.wait_for_report(has_ended(), LIMIT_S)
     run.stop_scan()
     run.close()
+
+
+def test_a_parameter_says_from_which_event_of_which_scan_on_it_holds(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "glimt")
+    n_events = 200
+    capture = two_stream_capture(tmp_path / "two.cbors", n_events)
+    stream = {key: value for key, value in captured(capture, "stins", "det").items() if key != "speed"}
+    paced = stream | {"loops": 2, "rate_hz": 500.0}
+    analysis = (f"{ANALYSIS}:OrderedWorker", REDUCER)
+    with InlineRun(write_beamline(tmp_path, "inline:", {"det": paced}, analysis=analysis)) as run:
+        control = Control(run, LogRing())
+        assert run.wait_for_report(lambda report: report.get("last_offered", -1) >= 5, LIMIT_S)
+        first = control.set_from_event("scale", b"3")
+        assert run.wait_for_report(has_ended(2), LIMIT_S)
+        between = control.set_from_event("scale", b"4")
+        assert run.report["n_scans"] == 2
+        reducer = describe_health(run)["reducer"]
+    assert first.event_number is not None
+    assert first.event_number > 5
+    assert (first.scan_number, between.event_number, between.scan_number) == (1, 0, 3)
+    assert f"changed for all workers from event {first.event_number} of scan 1 on" in caplog.text
+    assert (reducer["n_results"], reducer["n_all_results"]) == (n_events, 2 * n_events)

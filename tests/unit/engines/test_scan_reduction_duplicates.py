@@ -60,8 +60,7 @@ class Reducing:
 
     def checkpoint(self) -> None:
         """Make a checkpoint, as its policy does every few seconds."""
-        reducer: Any = self.scan.runner.reducer if self.scan.runner is not None else None
-        self.log.checkpoint(encode_result(reducer.get_state()), self.scan.watermark)
+        self.scan.checkpoint()
 
     def killed(self, folder: Path) -> Reducing:
         """Return the next process, which finds the journal as this one left it."""
@@ -94,12 +93,39 @@ def test_a_reducer_that_dies_after_a_checkpoint_loses_no_result_that_waited(tmp_
     before = Reducing(tmp_path)
     before.take("worker-0", 1, [1])
     before.take("worker-1", 2, [1])
-    before.checkpoint()  # which forgets the messages
+    before.checkpoint()
     after = before.killed(tmp_path)
     if not before.is_answered("worker-1"):
         after.take("worker-1", 2, [1])
     after.take("worker-2", 0, [0])
     assert after.numbers == [0, 1]
+
+
+def test_a_result_that_waited_at_a_checkpoint_and_was_acknowledged_later_is_not_lost(
+    tmp_path: Path,
+) -> None:
+    before = Reducing(tmp_path)
+    before.take("worker-0", 0, [0, 2])
+    before.take("worker-1", 1, [3, 4])
+    before.checkpoint()
+    before.take("worker-2", 2, [1])
+    assert before.numbers == [0, 1, 2, 3, 4]
+    assert [block for _, block, _ in before.answers] == [2, 0, 1]
+    after = before.killed(tmp_path)  # nobody sends what was acknowledged again
+    assert after.numbers == [0, 1, 2, 3, 4]
+    after.checkpoint()
+    assert after.killed(tmp_path).numbers == [0, 1, 2, 3, 4]
+
+
+def test_what_a_killed_reducer_left_waiting_is_kept_by_the_next_ones_checkpoint(tmp_path: Path) -> None:
+    before = Reducing(tmp_path)
+    before.take("worker-0", 0, [0])
+    before.take("worker-0", 1, [2])
+    after = before.killed(tmp_path)
+    after.checkpoint()
+    after.take("worker-0", 1, [2])
+    after.take("worker-1", 0, [1])
+    assert after.killed(tmp_path).numbers == [0, 1, 2]
 
 
 def test_a_message_of_old_and_new_results_says_which_of_the_new_failed(tmp_path: Path) -> None:

@@ -270,6 +270,17 @@ def test_lint_may_only_warn(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
     assert "{nowhere}" in caplog.text
 
 
+def test_a_recipe_with_very_many_remarks_does_not_fill_the_log(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    steps = {
+        str(n): {"queue": "images", "parameters": {"image_command": "diffraction"}, "outputt": n} for n in range(2, 60)
+    }
+    recipe = {"1": {"queue": "other", "output": {str(n): n for n in range(2, 60)}}, **steps, "start": [[1, []]]}
+    with caplog.at_level(logging.WARNING):
+        rig.service().handle(plain_step(_request((), recipe)))
+    assert caplog.text.count("did you mean 'output'?") == 20
+    assert "recipe: and 38 more" in caplog.text
+
+
 def test_collection_without_a_database_is_explained(rig: Rig) -> None:
     with pytest.raises(RejectedMessageError, match="names no results database"):
         rig.service().handle(plain_step(_request(["per-image-analysis-rotation"], ispyb_dcid=1)))

@@ -205,3 +205,21 @@ def test_the_parameters_of_a_contract_are_those_that_the_service_reads() -> None
     assert CONTRACTS["per_image_analysis"].parameters == {
         *AnalysisParameters.__struct_fields__, "filename", "number_of_frames", "start_frame_index",
     }  # fmt: skip
+
+
+def test_a_number_too_large_for_a_delay_is_a_problem_like_any_other() -> None:
+    recipe = copy.deepcopy(RECIPE)
+    recipe["2"]["transport-delay"] = 10**400
+    (problem,) = find_recipe_problems(Recipe.from_dict(recipe))
+    assert problem.is_error
+    assert "transport-delay is 1000" in problem.what
+
+
+def test_of_very_many_names_that_nobody_reads_the_first_are_told() -> None:
+    recipe = copy.deepcopy(RECIPE)
+    recipe["1"] |= {"parameters": WATCHER | {f"p{n}": 1 for n in range(2000)}} | {f"qx{n}": 1 for n in range(2000)}
+    recipe["1"]["output"] |= {f"zz{n}": 2 for n in range(2000)}
+    found = find_recipe_problems(Recipe.from_dict(recipe))
+    assert [sum(word in problem.what for problem in found) for word in ("parameter 'p", "key 'qx", "output 'zz")] == [
+        100, 100, 100,
+    ]  # fmt: skip

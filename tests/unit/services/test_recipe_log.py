@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import sys
+from pathlib import Path
 
 import pytest
 
-from glimt.services.recipe_log import about_recipe, log_handler
+from centering_scans import gridinfo, scan_steps
+from centering_service import Clock, services
+from glimt.services.recipe_log import RecipeLogFilter, about_recipe, log_handler
 
 HOSTILE = "/x\n11:00:00 ERROR ispyb: erased\x1b[2J\r\u202e\u2028 é"
 
@@ -53,3 +56,27 @@ def test_ordinary_lines_are_as_they_were(capsys: pytest.CaptureFixture[str]) -> 
     handler.setStream(sys.stderr)
     handler.handle(logging.LogRecord("x", logging.WARNING, "", 0, "all %d seen", (3,), None))
     assert capsys.readouterr().err.endswith(" WARNING a%b: all 3 seen\n")
+
+
+def test_line_about_a_result_says_which_run_it_is_of_where_messages_of_two_came_together(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.handler.addFilter(RecipeLogFilter())
+    caplog.set_level(logging.INFO)
+    steps = [
+        step
+        for dcid, run in (("1", "run-one"), ("2", "run-two"))
+        for step in scan_steps([1, 9, 1, 1, 1, 1], grid=gridinfo((3, 2)), dcid=dcid, run=run)
+    ]
+    clock = Clock()
+    with services(tmp_path, clock) as make:
+        service = make(missing_after_s=60.0)
+        service.handle_batch([*steps, *scan_steps([1], grid=gridinfo((3, 2)), dcid="3", run="run-three")])
+        clock.now += 61
+        service.idle()
+    about = {record.getMessage().partition(":")[0]: record.recipe_ID for record in caplog.records}  # type: ignore[attr-defined]  # the filter adds it
+    assert about == {
+        "X-ray centering of 1": "run-one",
+        "X-ray centering of 2": "run-two",
+        "data collection 3": "run-three",
+    }

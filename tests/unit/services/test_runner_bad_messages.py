@@ -16,6 +16,7 @@ from glimt.model.errors import BrokerError, BrokerRefusedError, RetryMessageErro
 from glimt.model.recipe import Recipe
 from glimt.model.recipe_cache import ParsedRecipe
 from glimt.model.recipe_envelope import MAX_DELAY_S, Envelope
+from glimt.services.recipe_log import about_recipe
 from glimt.services.recipe_step import RecipeStep
 from glimt.services.runner import ServiceRunner
 from glimt.services.runner_failures import FailureLog, RetryRule, judge
@@ -249,3 +250,25 @@ def test_messages_that_wait_are_told_once_a_minute_for_each_kind(
         wait("/data/y.cbf is not there yet")
     assert len(caplog.records) == 2
     assert "and 2999 like it" in caplog.text
+
+
+def test_messages_of_a_run_that_die_of_the_same_are_told_twice_and_counted_by_the_broker(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    log = FailureLog(logging.getLogger("test.refused"))
+
+    def die(number: int, what: str, run: str) -> None:
+        delivery = Delivery(b"", "add", "", {}, f"m{number}", 6, 0, None)
+        error = RetryMessageError(what)
+        with about_recipe(run):
+            log.write(delivery, error, judge(error, delivery, RetryRule()))
+
+    with caplog.at_level(logging.INFO, "test.refused"):
+        for number in range(20):
+            die(number, "no such host", "run-1")
+        assert [record.levelname for record in caplog.records] == ["ERROR", "ERROR"]
+        assert caplog.messages[0] == "message m0 of add is a dead letter (delivery 6): no such host"
+        assert "glimt broker dead-letters counts" in caplog.messages[1]
+        die(20, "another reason", "run-1")
+        die(21, "no such host", "run-2")
+    assert len(caplog.records) == 4

@@ -124,10 +124,31 @@ def test_real_images_are_copied_as_they_are(tmp_path: Path, shared_data: Path) -
         assert np.array_equal(copy.read(0), real.read(0))
 
 
+def test_chosen_images_show_a_crystal_and_the_others_background_alone(tmp_path: Path) -> None:
+    shape = (256, 256)
+    plan = CollectionPlan(folder=tmp_path, n_images=4, rate_hz=0)
+    report = SimulatedCollection(plan, shape=shape, seed=1, spots=Choice(numbers=frozenset({1, 3}))).run()
+    counts = [decode_cbf(Path(image.file).read_bytes()).pixels for image in report.images]
+    n_bright = [int((image > 30).sum()) for image in counts]
+    assert n_bright[0] == n_bright[2] == 0
+    assert min(n_bright[1], n_bright[3]) > 100
+
+
+def test_a_choice_of_images_with_a_crystal_is_for_drawn_ones_that_fit_into_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = Choice(numbers=frozenset({1}))
+    with pytest.raises(UsageError, match="not for those of --from"):
+        SimulatedCollection(CollectionPlan(folder=tmp_path), source=tmp_path, spots=chosen)
+    monkeypatch.setattr("glimt.sim.picture_pool.MAX_POOL_FRAMES", 5)
+    with pytest.raises(UsageError, match="chooses among 5 images of this size at most, and 10 are asked for"):
+        SimulatedCollection(CollectionPlan(folder=tmp_path), shape=SHAPE, spots=chosen)
+
+
 def test_command_writes_files_and_report(tmp_path: Path) -> None:
     app = Typer()
     app.command()(simulate_collection)
-    arguments = [str(tmp_path / "c"), "--images", "4", "--rate", "0", "--shape", "40x52", "--drop", "2"]
+    arguments = [str(tmp_path / "c"), "--images", "4", "--rate", "0", "--shape", "40x52", "--drop", "2", "--spots", "1"]
     result = CliRunner().invoke(app, [*arguments, "--report", str(tmp_path / "report.json")])
     assert result.exit_code == 0, result.output
     report = json.loads((tmp_path / "report.json").read_bytes())

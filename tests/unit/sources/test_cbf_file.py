@@ -109,7 +109,10 @@ def test_cut_file_says_so(tmp_path: Path, ending: str) -> None:
     _write(tmp_path, [1, 2], ending)
     second = tmp_path / f"thau_2_0002.cbf{ending}"
     second.write_bytes(second.read_bytes()[: 1500 if not ending else -20])
-    with open_images(tmp_path / "thau_2_####.cbf") as series, pytest.raises(DecodeError, match=r"\A[^:]*thau_2_0002.cbf.*cut"):
+    with (
+        open_images(tmp_path / "thau_2_####.cbf") as series,
+        pytest.raises(DecodeError, match=r"\A[^:]*_0002.cbf.*cut"),
+    ):
         series.read(1)
 
 
@@ -169,7 +172,7 @@ def test_any_other_format_is_read_by_fabio(tmp_path: Path) -> None:
         assert series.read(1, out) is out
         assert np.array_equal(out, image + 2)
     (tmp_path / "a_002.edf").write_bytes(b"{\nHeaderID = EH:000001\n}\n")
-    with open_images(tmp_path / "a_###.edf") as series, pytest.raises(DecodeError, match=r"\A[^:]*a_002.edf|FabIO cannot read [^:]*a_002.edf"):
+    with open_images(tmp_path / "a_###.edf") as series, pytest.raises(DecodeError, match=r"\A[^:]*a_002.edf"):
         series.read(1)
 
 

@@ -13,6 +13,7 @@ from glimt import __version__
 from glimt.app.live.health import describe_health, describe_scan
 from glimt.model.errors import UsageError
 from glimt.model.trigger_map import TriggerMap
+from glimt.pipeline.parameter_changes import TakenValue
 from glimt.web.run_control import ConflictError, RunEndingError
 
 if TYPE_CHECKING:
@@ -212,23 +213,24 @@ class Control:
 
     def set(self, name: str, data: bytes) -> str:
         """Change a parameter from the next event on; return the new content hash."""
-        return self.set_from_event(name, data)[0]
+        return self.set_from_event(name, data).content_hash
 
-    def set_from_event(self, name: str, data: bytes) -> tuple[str, int | None]:
-        """Change a parameter; return the new content hash and the first event with the new value.
+    def set_from_event(self, name: str, data: bytes) -> TakenValue:
+        """Change a parameter; return the new content hash, the first event with the new value, and the scan of that.
 
-        That is ``None`` where no scan has told it within a second.
+        Event and scan are ``None`` where they were not told within a second.
         """
         if not name or len(name) > 200:
             raise UsageError("a parameter has a name of 1 to 200 characters")
         content_hash, number = self._run.set_parameter(name, data)
         self._versions[name] = str(uuid.uuid4())
         bound = self._run.wait_for_report(lambda report: report.get("bound", [-1])[0] >= number, 1.0)
-        event = self._run.report["bound"][1] if bound else None
-        log.info("parameter %s is changed for all workers from event %s on", name, "?" if event is None else event)
+        taken = _taken(content_hash, self._run.report if bound else {})
+        place = "?" if taken.event_number is None else f"{taken.event_number} of scan {taken.scan_number}"
+        log.info("parameter %s is changed for all workers from event %s on", name, place)
         if name not in {entry["name"] for entry in self.describe()}:
             log.warning("parameter %s is described by neither class: it has bytes but no value", name)
-        return content_hash, event
+        return taken
 
     def describe(self) -> list[dict[str, Any]]:
         """Return the descriptions of the parameters."""
@@ -237,6 +239,14 @@ class Control:
     def health(self) -> Health:
         """Return how the run is."""
         return describe_health(self._run)
+
+
+def _taken(content_hash: str, report: dict[str, Any]) -> TakenValue:
+    """Return from where on a value holds that a report has; if no scan runs, that is from the next one on."""
+    if not report:
+        return TakenValue(content_hash, None)
+    event = report["bound"][1]
+    return TakenValue(content_hash, event, report["n_scans"] + (event == 0 and not report["is_running"]))
 
 
 def _tcp(address: str) -> str:

@@ -112,7 +112,7 @@ def _stream(run: LiveEngine, report: dict[str, Any]) -> StreamHealth:
     last_ns = source["last_message_ns"]
     silent_s = time.monotonic() - run.began_at if not last_ns else max(0.0, time.time() - last_ns * 1e-9)
     described = report["described"]
-    return {
+    health: StreamHealth = {
         "protocol": settings.protocol,
         "transport": settings.transport,
         "address": report["address"],
@@ -147,6 +147,9 @@ def _stream(run: LiveEngine, report: dict[str, Any]) -> StreamHealth:
             "n_missing": ledger["n_missing"],
         },
     }
+    if connected_ns := report.get("connected_ns"):
+        health["connected_s"] = max(0.0, time.time() - connected_ns * 1e-9)
+    return health
 
 
 def _connection(source: dict[str, Any], *, listens: bool) -> ConnectionState:
@@ -224,6 +227,7 @@ def _reducer(run: LiveEngine, role: RoleState) -> ReducerHealth:
         "n_restarts": role.n_restarts,
         "last_exit": role.last_death,
         "n_results": role.state.get("n_results", 0),
+        "n_all_results": role.state.get("n_all_results", 0),
         "n_failures": run.n_failures.get("reducer", 0),
         "last_failure": _last_failure(run, "reducer"),
         "result_rate": _rate(role, "n_results"),

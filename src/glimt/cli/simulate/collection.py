@@ -25,6 +25,9 @@ def simulate_collection(  # one argument an option
     ] = None,
     shape: Annotated[str, typer.Option(help="Of drawn images [px].", metavar="ROWSxCOLUMNS")] = "512x512",
     seed: Annotated[int, typer.Option(help="The same seed gives the same images and faults.", min=0)] = 0,
+    spots: Annotated[
+        str, typer.Option(help="Drawn images of a crystal, all others of background: 0.3, or 5,6,13-14.")
+    ] = "",
     first_number: Annotated[int, typer.Option(help="CBF: number of the first file.", min=0)] = 1,
     writing: Annotated[str, typer.Option(help="CBF: rename, grow or whole.")] = "rename",
     grow_ms: Annotated[float, typer.Option(help="CBF: how long a growing file takes [ms].", min=0)] = 0.0,
@@ -87,7 +90,8 @@ def simulate_collection(  # one argument an option
         ),
     )
     rows, columns = parse_shape(shape)
-    collection = SimulatedCollection(plan, source=source, shape=(rows, columns), seed=seed)
+    hits = parse_choice(spots, "--spots") if spots else None
+    collection = SimulatedCollection(plan, source=source, shape=(rows, columns), seed=seed, spots=hits)
     print(f"simulate: {images:,} images, {form}, to {plan.pattern if form == 'cbf' else plan.master}", file=sys.stderr)
     with stop_on_signals() as stop:
         written = collection.run(stop)

@@ -12,6 +12,7 @@ const ANCHORS: Record<string, string> = {
   "blue–red": "3b4cc06788ee9abbffc9d7f0edd1c2f7a889e26952b40426",
 };
 export const COLOR_MAPS = Object.keys(ANCHORS);
+const REGION_COLORS = ["#f59f00", "#22b8cf", "#e64980", "#51cf66", "#845ef7", "#ff6b6b", "#339af0", "#94d82d"];
 const STEPS = 256;
 const INVALID = 0xff787878;
 
@@ -19,6 +20,12 @@ export interface Limits {
   low: number;
   high: number;
   log: boolean;
+}
+
+/** Return the color of a new region: the first that the fewest others have. */
+export function freeColor(regions: readonly { color: string }[]): string {
+  const uses = (color: string) => regions.filter((region) => region.color.toLowerCase() === color).length;
+  return REGION_COLORS.reduce((best, color) => (uses(color) < uses(best) ? color : best));
 }
 
 /** Return a color map as 256 pixels (bytes R, G, B, A in memory). */

@@ -14,6 +14,7 @@ const STALE_S = 5;
 const MOST_WANTS = 64; // of one viewer, by the server
 const LEFT_OUT = `only ${MOST_WANTS} plots are drawn at a time, and this one is left out: scroll, or remove others`;
 const ROW_PX = 42;
+const TYPES: Record<string, string> = { csv: "CSV", h5: "HDF5", npy: "NumPy" };
 
 interface Shown {
   panel: Panel;
@@ -161,11 +162,13 @@ export class Grid {
       const file = await attempt(this.page.api.file(route));
       if (file) download(...file);
     };
+    const ids = panel.paths.filter((each) => each.startsWith("region:")).map((each) => each.slice(7));
+    const regions = ids.length > 1 ? `regions.TYPE?ids=${ids.join(",")}` : path === "region:*" ? "regions.TYPE" : `regions/${ids[0] ?? ""}.TYPE`;
     const data: MenuEntry[] = path.startsWith("region:")
-      ? panel.paths.filter((id) => id !== "region:*").map((id) => ({ label: "Data as CSV", run: save(`regions/${id.slice(7)}.csv`) }))
+      ? ["csv", "h5"].map((type) => ({ label: `${panel.kind === "history" ? "Data" : "Curve"} as ${TYPES[type]!}`, run: save(regions.replace("TYPE", type)) }))
       : panel.kind === "number" || panel.kind === "history"
         ? [{ label: "History as CSV", run: save(`history${encoded}.csv`) }]
-        : ["csv", "h5", "npy"].map((type) => ({ label: `Data as ${{ csv: "CSV", h5: "HDF5", npy: "NumPy" }[type]!}`, run: save(`export${encoded}.${type}`) }));
+        : ["csv", "h5", "npy"].map((type) => ({ label: `Data as ${TYPES[type]!}`, run: save(`export${encoded}.${type}`) }));
     const change = (run: () => void) => () => (run(), this.arrange(), this.page.edited());
     return [
       ...(view.menu?.() ?? []), "line",
@@ -263,6 +266,8 @@ export class Grid {
     context.font = `${13 * devicePixelRatio}px system-ui, sans-serif`;
     context.fillText(title, 8 * devicePixelRatio, 18 * devicePixelRatio);
     context.drawImage(drawn, 0, 28 * devicePixelRatio);
-    canvas.toBlob((blob) => blob && download(blob, `${lastName(panel.paths[0] ?? "plot").replace(/\W+/g, "_")}.png`));
+    const path = panel.paths[0] ?? "plot";
+    const name = path.startsWith("region:") ? titleOf(panel, this.page.store) : lastName(path);
+    canvas.toBlob((blob) => blob && download(blob, `${name.replace(/[^\p{L}\p{N}_-]+/gu, "_")}.png`));
   }
 }

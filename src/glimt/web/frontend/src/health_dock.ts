@@ -2,7 +2,7 @@
 
 import { backlog, imbalance, sum } from "./account.ts";
 import { choice, el } from "./elements.ts";
-import { bytes, clock, count, duration, short } from "./numbers.ts";
+import { bytes, clock, count, duration, several, short } from "./numbers.ts";
 import type { Page } from "./page.ts";
 import type { Health, Process, Queue } from "./protocol.ts";
 
@@ -52,7 +52,7 @@ function run(health: Health): Node[] {
     list("Run", [["state", health.state ?? "–"], ...(health.reason ? [["reason", health.reason] as [string, string]] : []), ["up", duration(health.uptime_s)],
       ...(scan ? [["scan", `${scan.scan_number ?? "–"}, ${count(scan.completed_events)} of ${scan.total_events ? count(scan.total_events) : "open end"}${scan.finished ? ", finished" : ""}`],
         ["rate", `${short(scan.event_rate, 3)} events/s`], ["failed events", count(scan.n_failures)],
-        ["backlog", `${count(waits.events)} events, ${waits.drain_s === null ? "not draining" : waits.events ? `drained in ${duration(waits.drain_s)}` : "none"}`],
+        ["backlog", `${several(waits.events, "event")}, ${waits.drain_s === null ? "not draining" : waits.events ? `drained in ${duration(waits.drain_s)}` : "none"}`],
         ["memory", queue(health.ingester)], ["latency", quantiles || "–"]] as [string, string][] : [])]),
     ...streams(health), workers(health),
     ...(Object.keys(health.disks ?? {}).length ? [list("Disks", Object.entries(health.disks ?? {}).map(([path, disk]): [string, string] =>
@@ -61,33 +61,32 @@ function run(health: Health): Node[] {
 }
 
 function streams({ streams = {} }: Health): Node[] {
-  const header = ["stream", "received", "reduced", "failed", "dropped", "pending", "missing", "rate"];
-  const rows = Object.entries(streams).flatMap(([name, stream]) => {
+  const cards = Object.entries(streams).map(([name, stream]) => {
     const ledger = stream.ledger ?? {};
     const wrong = imbalance(ledger);
-    const cell = (value: number | undefined, bad = false) => el("td", { class: bad && value ? "bad" : "" }, count(value ?? 0));
+    const cell = (label: string, value = 0, bad = false) => el("div", {}, el("dt", {}, label), el("dd", { class: bad && value ? "bad" : "" }, count(value)));
     const reasons = Object.entries(ledger.dropped ?? {}).map(([reason, n]) => `${count(n)} dropped: ${reason}`);
-    const notes = [stream.reason, ...reasons, stream.n_bad ? `${count(stream.n_bad)} bad messages: ${stream.last_bad ?? ""}` : ""].filter(Boolean).join("; ");
+    const notes = [stream.reason, ...reasons, stream.n_bad ? `${several(stream.n_bad, "bad message")}: ${stream.last_bad ?? ""}` : ""].filter(Boolean).join("; ");
     const state = `${stream.connection ?? ""}${stream.silent_s && stream.silent_s > 5 ? `, silent for ${duration(stream.silent_s)}` : ""}`;
-    return [
-      el("tr", { "data-stream": name }, el("th", {}, el("span", { class: `dot ${stream.connection ?? ""}`, title: state }), name), cell(ledger.received), cell(ledger.reduced), cell(ledger.failed, true), cell(sum(ledger.dropped), true),
-        cell(ledger.pending), cell(ledger.n_missing, true), el("td", {}, `${short(stream.message_rate, 3)}/s`)),
-      el("tr", { class: "note" }, el("td", { colspan: 8 }, `${wrong ? `⚠ account off by ${count(wrong)}` : "✓ account balanced"} · ${state} · ${bytes(stream.n_bytes)} · queue ${queue(stream.queue)}${notes ? ` · ${notes}` : ""}`)),
-    ];
+    return el("article", { class: "stream", "data-stream": name },
+      el("p", {}, el("span", { class: `dot ${stream.connection ?? ""}`, title: state }), el("b", {}, name), `${short(stream.message_rate, 3)}/s`),
+      el("dl", {}, cell("received", ledger.received), cell("reduced", ledger.reduced), cell("failed", ledger.failed, true), cell("dropped", sum(ledger.dropped), true),
+        cell("pending", ledger.pending), cell("missing", ledger.n_missing, true)),
+      el("p", { class: "dim" }, `${wrong ? `⚠ account off by ${count(wrong)}` : "✓ account balanced"} · ${state} · ${bytes(stream.n_bytes)} · queue ${queue(stream.queue)}${notes ? ` · ${notes}` : ""}`));
   });
-  const head = el("tr", {}, ...header.map((text) => el("th", {}, text)));
-  return rows.length ? [el("h3", {}, "Streams"), el("div", { class: "wide" }, el("table", { class: "list ledger" }, el("thead", {}, head), el("tbody", {}, ...rows)))] : [];
+  return cards.length ? [el("h3", {}, "Streams"), ...cards] : [];
 }
 
 function workers({ workers = {}, reducer }: Health): Node {
   const row = (name: string, process: Process) => {
-    const done = process.n_events ?? process.n_results;
+    const done = process.n_events ?? process.n_all_results ?? process.n_results;
     const note = [process.last_exit, process.last_failure].filter(Boolean).join("; ");
-    return el("tr", {}, el("th", {}, el("span", { class: `dot ${process.state ?? ""}` }), name), el("td", {}, process.state ?? "–"), el("td", {}, count(done)), el("td", { class: process.n_failures ? "bad" : "" }, count(process.n_failures)),
-      el("td", {}, `${short(process.event_rate ?? process.result_rate, 3)}/s`), el("td", {}, `${((process.busy ?? 0) * 100).toFixed(0)} %`), el("td", { title: note }, process.n_restarts ? `${process.n_restarts}× ${note}` : ""));
+    return [el("tr", {}, el("th", {}, el("span", { class: `dot ${process.state ?? ""}` }), name), el("td", {}, process.state ?? "–"), el("td", {}, count(done)), el("td", { class: process.n_failures ? "bad" : "" }, count(process.n_failures)),
+      el("td", {}, `${short(process.event_rate ?? process.result_rate, 3)}/s`), el("td", {}, `${((process.busy ?? 0) * 100).toFixed(0)} %`), el("td", {}, count(process.n_restarts))),
+    ...(note ? [el("tr", {}, el("td", { class: "note", colspan: 7 }, note))] : [])];
   };
   const head = el("tr", {}, ...["process", "state", "done", "failed", "rate", "busy", "restarts"].map((text) => el("th", {}, text)));
-  const rows = [...Object.entries(workers).map(([name, worker]) => row(name, worker)), ...(reducer ? [row("reducer", reducer)] : [])];
+  const rows = [...Object.entries(workers).flatMap(([name, worker]) => row(name, worker)), ...(reducer ? row("reducer", reducer) : [])];
   return el("div", {}, el("h3", {}, "Processes"), el("div", { class: "wide" }, el("table", { class: "list" }, el("thead", {}, head), el("tbody", {}, ...rows))));
 }
 

@@ -97,13 +97,13 @@ const healthDock = new HealthDock(page, screenTimes);
 docks["health"] = { label: "Health", root: healthDock.root, draw: () => healthDock.draw() };
 
 const dock = el("aside", { class: "dock", hidden: true, "aria-label": "details" });
-const name = el("strong"), state = el("span", { class: "pill", id: "run-state" }), event = el("span", { id: "event" }), rate = el("span", { id: "rate" });
+const name = el("strong"), state = el("span", { class: "pill", id: "run-state" }), scan = el("span", { id: "scan" }), event = el("span", { id: "event" }), rate = el("span", { id: "rate" });
 const lost = el("span", { id: "loss" }), viewers = el("span", { id: "viewers" }), fresh = el("span", { class: "pill", id: "freshness" }), notice = el("div", { id: "notice", role: "status", hidden: true });
 const tabs = Object.entries(docks).map(([key, { label }]) => el("button", { type: "button", class: "button tab", "data-dock": key, "aria-pressed": "false", onclick: () => showDock(dockName === key ? "" : key) }, label));
 const layoutButton = button("layout", "Save, load, share layouts", () => void layouts.entries().then((entries) => openMenu(layoutButton, entries)), "Layout");
 
 document.getElementById("page")!.append(
-  el("header", { class: "bar" }, el("span", { class: "brand" }, "glimt"), name, state, fresh, event, rate, lost, viewers, el("span", { class: "space" }),
+  el("header", { class: "bar" }, el("span", { class: "brand" }, "glimt"), name, state, fresh, scan, event, rate, lost, viewers, el("span", { class: "space" }),
     button("add", "Add a plot", () => openAddPlot(page), "Plot"), layoutButton, ...tabs,
     button("share", "Copy a link that may look and change nothing", () => void share()), button("theme", "Light or dark", switchTheme)),
   notice, el("div", { class: "body" }, grid.root, dock));
@@ -123,6 +123,7 @@ function renewBar(): void {
   state.className = `pill ${health?.state ?? ""}`;
   setText(fresh, isLost ? "no connection" : progress?.finished ? "ended" : freshness?.state ?? "…");
   fresh.className = `pill ${isLost ? "lost" : progress?.finished ? "ended" : freshness?.state ?? ""}`;
+  setText(scan, health?.scan?.scan_number ? `scan ${health.scan.scan_number}` : "");
   setText(event, newest === null || newest === undefined ? "" : `event ${newest}`);
   setText(rate, health?.scan?.event_rate === undefined ? "" : `${short(health.scan.event_rate, 3)}/s`);
   const gone = Object.values(health?.streams ?? {}).reduce((total, { ledger = {} }) =>

@@ -29,6 +29,16 @@ export function bytes(value: number | undefined): string {
   return `${value.toFixed(value < 10 && index ? 1 : 0)} ${units[index]!}`;
 }
 
+/** 1 event, 2 events. */
+export function several(value: number, what: string): string {
+  return `${count(value)} ${what}${value === 1 ? "" : "s"}`;
+}
+
+/** From where on something holds: event 7, or event 7 of scan 2 where scans are counted. */
+export function eventText({ event_number: event, scan_number: scan }: { event_number: number | null; scan_number?: number | null }): string {
+  return `event ${event ?? "–"}${scan ? ` of scan ${scan}` : ""}`;
+}
+
 /** A duration: 80 ms, 3.2 s, 4 min 10 s, 2 h 5 min. */
 export function duration(seconds: number | null | undefined): string {
   if (seconds === null || seconds === undefined || !Number.isFinite(seconds)) return "–";

@@ -2,15 +2,19 @@
 
 import { ApiError } from "./api.ts";
 import { el, setText } from "./elements.ts";
-import { clock, short } from "./numbers.ts";
+import { clock, eventText, several, short } from "./numbers.ts";
 import type { Page } from "./page.ts";
-import type { Description } from "./protocol.ts";
+import type { Change, Description } from "./protocol.ts";
 
-const PAUSE_MS = 150;
+const PAUSE_MS = 150, REFUSED_MS = 4000, TOLD_MS = 30_000;
 
 interface Field {
   root: HTMLElement;
-  show(value: string | null): void;
+  answer: HTMLElement;
+  /** Show the value in force; `anyway` also where the cursor is in the field. */
+  show(value: string | null, anyway?: boolean): void;
+  /** What is typed, as it is shown. */
+  typed(): string;
   say(text: string, isError?: boolean): void;
 }
 
@@ -49,20 +53,22 @@ export class ParameterDock {
     const { name, unit } = description;
     const answer = el("output", { class: "dim" });
     const [input, show] = this.input(description);
+    const typed = () => [...input.querySelectorAll<HTMLInputElement>("input, select")].map((each) => (each.type === "checkbox" ? each.checked : each.value)).join(" ");
+    input.addEventListener("focusout", () => this.timers.has(name) || this.restore(name));
     const range = bounds(description);
     const facts = [unit, range, description.default === undefined || ["binary", "roi"].includes(description.dtype) ? "" : `default ${String(description.default)}`].filter(Boolean).join(" · ");
     const root = el("article", { class: "card parameter", "data-parameter": name },
       el("label", {}, el("b", {}, name), el("small", { class: "dim" }, ` ${facts}`), description.description ? el("p", {}, description.description) : null, input), answer);
     input.querySelectorAll("input, select").forEach((each) => ((each as HTMLInputElement).disabled = !this.page.mayChange));
-    return { root, show, say: (text, isError = false) => (setText(answer, text), void answer.classList.toggle("bad", isError)) };
+    return { root, answer, show, typed, say: (text, isError = false) => (setText(answer, text), void answer.classList.toggle("bad", isError)) };
   }
 
   /** What the value is entered with, and how to show a value in it. */
-  private input({ name, dtype, minimum, maximum, choices, default: preset }: Description): [HTMLElement, (value: string | null) => void] {
+  private input({ name, dtype, minimum, maximum, choices, default: preset }: Description): [HTMLElement, Field["show"]] {
     const isNumber = dtype === "int" || dtype === "float";
     if (dtype === "roi") {
       const text = el("span", { class: "dim" });
-      return [el("div", {}, text), () => setText(text, `${this.page.store.state.regions?.length ?? 0} regions, as drawn on the images`)];
+      return [el("div", {}, text), () => setText(text, `${several(this.page.store.state.regions?.length ?? 0, "region")}, as drawn on the images`)];
     }
     if (dtype === "binary") {
       const file = el("input", { type: "file", onchange: () => file.files?.[0] && this.send(name, file.files[0], 0) });
@@ -78,16 +84,16 @@ export class ParameterDock {
     }
     const box = el("input", { type: isNumber ? "number" : "text", "aria-label": name, step: dtype === "int" ? 1 : "any", min: minimum, max: maximum, onchange: () => this.send(name, box.value, 0) });
     if (!isNumber || minimum === null || minimum === undefined || maximum === null || maximum === undefined) {
-      return [el("div", { class: "row" }, box), (value) => void (document.activeElement !== box && (box.value = value ?? String(preset ?? "")))];
+      return [el("div", { class: "row" }, box), (value, anyway = false) => void ((anyway || document.activeElement !== box) && (box.value = value ?? String(preset ?? "")))];
     }
     const step = dtype === "int" ? 1 : (maximum - minimum) / 200;
     const slider = el("input", { type: "range", min: minimum, max: maximum, step, "aria-label": name, oninput: () => {
       box.value = dtype === "int" ? slider.value : String(Number(Number(slider.value).toPrecision(6)));
       this.send(name, box.value, PAUSE_MS);
     } });
-    return [el("div", { class: "row" }, slider, box), (value) => {
+    return [el("div", { class: "row" }, slider, box), (value, anyway = false) => {
       slider.value = value ?? String(preset ?? "");
-      if (document.activeElement !== box) box.value = value ?? String(preset ?? "");
+      if (anyway || document.activeElement !== box) box.value = value ?? String(preset ?? "");
     }];
   }
 
@@ -100,20 +106,39 @@ export class ParameterDock {
 
   private async post(name: string, value: string | Blob): Promise<void> {
     try {
-      const answer = await this.page.api.call<{ event_number: number | null }>("POST", `parameters/${encodeURIComponent(name)}`, value);
-      this.fields.get(name)?.say(answer.event_number !== null ? `applied from event ${answer.event_number}`
+      const answer = await this.page.api.call<Change>("POST", `parameters/${encodeURIComponent(name)}`, value);
+      const { values = {} } = this.page.store.state.parameters ?? {};
+      if (typeof value === "string") values[name] = value;
+      this.fields.get(name)?.say(answer.event_number !== null ? `applied from ${eventText(answer)}`
         : this.page.store.state.progress?.finished ? "kept, but the replay has ended: no event has it" : "applies from the next event on");
     } catch (error) {
-      this.fields.get(name)?.say(error instanceof ApiError ? error.message : String(error), true);
+      this.fields.get(name)?.say(`Not changed: ${error instanceof ApiError ? error.message : String(error)}`, true);
+      if (this.fields.has(name)) this.restoreSoon(name);
     } finally {
       this.timers.delete(name);
     }
   }
 
+  private restore(name: string, anyway = false): void {
+    this.fields.get(name)?.show(this.page.store.state.parameters?.values[name] ?? null, anyway);
+  }
+
+  /** What was refused stays to be read, and mended, for a while; the reason stays longer. */
+  private restoreSoon(name: string): void {
+    const field = this.fields.get(name)!;
+    const refused = field.typed(), reason = field.answer.textContent!;
+    const isSaid = () => field.answer.textContent === reason;
+    window.setTimeout(() => {
+      if (isSaid()) field.say(reason);
+      if (field.typed() === refused && !this.timers.has(name)) this.restore(name, true);
+    }, REFUSED_MS);
+    window.setTimeout(() => isSaid() && field.say(""), TOLD_MS);
+  }
+
   private listChanges(): void {
     const rows = [...(this.page.store.state.changes ?? [])].reverse().slice(0, 50).map((change) =>
       el("tr", {}, el("td", {}, clock(change.time_s)), el("td", {}, change.name), el("td", { class: "value" }, change.value === null ? "(bytes)" : /^\[\{?.*"kind"/.test(change.value) ? "regions as drawn" : change.value.slice(0, 60)),
-        el("td", {}, change.event_number === null ? "–" : `#${change.event_number}`), el("td", {}, change.who)));
+        el("td", {}, change.event_number === null ? "–" : `${change.scan_number ? `scan ${change.scan_number} ` : ""}#${change.event_number}`), el("td", {}, change.who)));
     const head = el("tr", {}, ...["when", "what", "value", "from", "who"].map((text) => el("th", {}, text)));
     this.changes.replaceChildren(...(rows.length ? [el("h3", {}, "Changes"), el("table", { class: "list", id: "changes" }, el("thead", {}, head), el("tbody", {}, ...rows))] : []));
   }

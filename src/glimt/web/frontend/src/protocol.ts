@@ -60,7 +60,7 @@ export interface Description {
 
 export interface Parameters { descriptions: Description[]; values: Record<string, string | null>; hash: string }
 
-export interface Change { name: string; value: string | null; who: string; time_s: number; event_number: number | null }
+export interface Change { name: string; value: string | null; who: string; time_s: number; event_number: number | null; scan_number?: number | null }
 
 export interface LogLine { msg: string; name: string; levelname: string; created: string | number }
 
@@ -79,7 +79,7 @@ export interface Stream {
 }
 
 export interface Process {
-  state?: string; n_restarts?: number; last_exit?: string; n_events?: number; n_results?: number;
+  state?: string; n_restarts?: number; last_exit?: string; n_events?: number; n_results?: number; n_all_results?: number;
   n_failures?: number; n_waiting?: number; last_failure?: string; event_rate?: number; result_rate?: number;
   busy?: number; backlog?: Queue;
 }

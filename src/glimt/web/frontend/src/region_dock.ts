@@ -1,5 +1,6 @@
 /** The list of regions: value, curve and histogram of each; name, color, quantity, denominator; pump–probe. */
 
+import { freeColor } from "./colors.ts";
 import { button, choice, el, setText } from "./elements.ts";
 import { plain, short } from "./numbers.ts";
 import { type Page, attempt, changeRegion, labelOf } from "./page.ts";
@@ -96,7 +97,7 @@ export class RegionDock {
       const taken = new Set(store.state.regions?.map((region) => region.name));
       let name = labelOf(path, store).slice(0, 50);
       while (taken.has(name)) name += "'";
-      void attempt(this.page.api.call("POST", "regions", { name, kind: "value", image: path, color: "#22b8cf", quantity: "mean", denominator: null, events: null, split: null }));
+      void attempt(this.page.api.call("POST", "regions", { name, kind: "value", image: path, color: freeColor(store.state.regions ?? []), quantity: "mean", denominator: null, events: null, split: null }));
     })];
   }
 }

@@ -1,12 +1,12 @@
 /** Regions on an image: drawn with mouse, pen or finger, selected, moved, pulled into shape. */
 
+import { freeColor } from "./colors.ts";
 import { type Page, attempt, changeRegion, cssColor } from "./page.ts";
 import type { Region } from "./protocol.ts";
 import { type Place, type Shape, handleAt, handles, isInside, labelPlace, moved, rectangleBetween, reshaped } from "./shapes.ts";
 import type { Viewport } from "./viewport.ts";
 
 export type Tool = "select" | "rectangle" | "polygon" | "ring";
-const COLORS = ["#f59f00", "#22b8cf", "#e64980", "#51cf66", "#845ef7", "#ff6b6b", "#339af0", "#94d82d"];
 const REACH = 9, FINGER_REACH = 22;
 
 export class RegionLayer {
@@ -174,7 +174,7 @@ export class RegionLayer {
     let number = all.length + 1;
     while (all.some((region) => region.name === `region ${number}`)) number++;
     const region = {
-      name: `region ${number}`, image: this.path, color: COLORS[(number - 1) % COLORS.length]!, quantity: "sum", denominator: null,
+      name: `region ${number}`, image: this.path, color: freeColor(all), quantity: "sum", denominator: null,
       events: null, split: null, ...shape,
     };
     const answer = await attempt(this.page.api.call<{ region: Region }>("POST", "regions", region));

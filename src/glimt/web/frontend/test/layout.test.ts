@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { backlog, imbalance } from "../src/account.ts";
 import { checkedLayout, defaultLayout, spanOn } from "../src/layout.ts";
-import { bytes, duration, short, tickText } from "../src/numbers.ts";
+import { freeColor } from "../src/colors.ts";
+import { bytes, duration, eventText, several, short, tickText } from "../src/numbers.ts";
 import type { TreeNode } from "../src/protocol.ts";
 
 const node = (path: string, plot: TreeNode["plot"], shape: number[] = [], attributes = {}): TreeNode => ({ path, kind: "dataset", plot: plot!, shape, attributes });
@@ -52,4 +53,18 @@ test("numbers are short and readable", () => {
   assert.deepEqual([0.75, 1500, 2e6, 0.00012].map(tickText), ["0.75", "1\u2009500", "2e6", "1.2e-4"]);
   assert.deepEqual([0.08, 3.21, 250, 7500].map(duration), ["80 ms", "3.2 s", "4 min 10 s", "2 h 5 min"]);
   assert.equal(bytes(1_500_000), "1.5 MB");
+});
+
+test("a new region gets the first color that the fewest regions have", () => {
+  const regions: { color: string }[] = [];
+  for (let n = 0; n < 8; n++) regions.push({ color: freeColor(regions).toUpperCase() });
+  assert.equal(new Set(regions.map((region) => region.color)).size, 8);
+  assert.equal(freeColor(regions), regions[0]!.color.toLowerCase());
+  assert.equal(freeColor(regions.slice(1)), regions[0]!.color.toLowerCase());
+});
+
+test("one is not several, and an event of a run has its scan", () => {
+  assert.deepEqual([several(1, "event"), several(0, "event"), several(1200, "region")], ["1 event", "0 events", "1\u2009200 regions"]);
+  assert.equal(eventText({ event_number: 7, scan_number: 2 }), "event 7 of scan 2");
+  assert.equal(eventText({ event_number: 0, scan_number: null }), "event 0");
 });
