@@ -70,7 +70,9 @@ class Page:
     def __init__(self, url: str, *, query: str = "", plots: list[dict[str, Any]] | None = None, **said: Any) -> None:
         self._open = contextlib.ExitStack()
         self.socket: ClientConnection = self._open.enter_context(
-            connect(url.replace("http", "ws") + "/api/v1/page" + query, max_size=None, compression=None)
+            connect(
+                url.replace("http", "ws") + "/api/v1/page" + query, max_size=None, compression=None, open_timeout=60
+            )
         )
         self.state: dict[str, Any] = {}
         self.series: dict[str, list[list[float]]] = {}

@@ -286,10 +286,11 @@ def test_layout_is_arranged_by_keys_saved_and_there_for_the_next_viewer(
     other = Viewer(browser, run.url)
     other.panel("/intensity").wait_for()
     other.wait_for("document.querySelectorAll('article.panel').length > 5")
-    after = other.panel("/intensity").bounding_box()
     assert before is not None
-    assert after is not None
-    assert after["height"] > before["height"] + 20
+    other.wait_until(  # panels are made anew while the layout comes
+        lambda: (box := other.panel("/intensity").bounding_box()) and box["height"] > before["height"] + 20,
+        "the plot is as high for the next viewer",
+    )
     other.close()
 
 

@@ -179,7 +179,10 @@ def test_a_region_is_divided_by_a_stream_of_the_same_event(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str, is_killed: bool
 ) -> None:
     monkeypatch.syspath_prepend(tmp_path)
-    with live(tmp_path, engine) as (session, _), httpx.Client(base_url=f"{session.url}/api/v1/page/") as rest:
+    with (
+        live(tmp_path, engine) as (session, _),
+        httpx.Client(base_url=f"{session.url}/api/v1/page/", timeout=60) as rest,
+    ):
         made = rest.post("regions", json=REGION | {"denominator": "/streams/i0/current"}).json()["region"]["id"]
         mean = rest.post("regions", json=REGION | {"name": "m", "denominator": "/stream_means/i0/current"}).json()
 
@@ -213,7 +216,7 @@ def test_in_replay_too_and_a_changed_parameter_says_its_event(tmp_path: Path, re
     try:
         assert process.stderr is not None
         url = next(line.split()[-1].rstrip("/") for line in process.stderr if line.startswith("live view on"))
-        with httpx.Client(base_url=f"{url}/api/v1/page/") as rest:
+        with httpx.Client(base_url=f"{url}/api/v1/page/", timeout=60) as rest:
             made = rest.post("regions", json=REGION | {"denominator": "/streams/i0/current"}).json()["region"]["id"]
             changed = rest.post("parameters/factor", content=b"7").json()
             assert 0 <= changed["event_number"] <= N_FRAMES

@@ -81,7 +81,7 @@ def test_number_that_is_no_port_is_refused(port: int) -> None:
 def test_port_is_free_again_after_the_server() -> None:
     with served({}) as (server, _):
         port = server.port
-        with httpx.Client(base_url=server.url) as client:
+        with httpx.Client(base_url=server.url, timeout=60) as client:
             assert client.get("/api/v1/status").json() is True
     with ViewServer(create_app(Reducer({})), port=port) as server:
         assert get(server, "/api/v1/status").json() is True

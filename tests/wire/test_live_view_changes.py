@@ -111,7 +111,7 @@ def test_refreshed_dataset_has_its_new_shape() -> None:
 @pytest.mark.parametrize("now", [[1], [1.5, 2.5, 3.5], [[1], [2], [3]]], ids=["smaller", "other type", "other axes"])
 def test_dataset_that_became_another_is_a_conflict(now: Any) -> None:
     tree: dict[str, Any] = {"x": [1, 2, 3]}
-    with served(tree) as (server, _), httpx.Client(base_url=server.url) as client:
+    with served(tree) as (server, _), httpx.Client(base_url=server.url, timeout=60) as client:
         assert client.get("/datasets/d-h5dict-2F78").status_code == 200
         assert client.get("/datasets/d-h5dict-2F78/value").status_code == 200
         tree["x"] = now

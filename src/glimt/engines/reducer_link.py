@@ -38,7 +38,7 @@ class ReducerLink:
         self._context = context
         self._hello = hello
         self.socket: zmq.Socket[bytes] | None = None
-        self._registered: zmq.Socket[bytes] | None = None
+        self._poller: zmq.Poller | None = None  # that waits for it
         # What a new process is told. Void serials are not among it: there may be any number of them.
         self._told: list[bytes] = []
         self._scan = -1
@@ -56,8 +56,7 @@ class ReducerLink:
             Serials of the scan that runs for which nothing comes any more: first, and behind the last.
         """
         self.is_replaced = self.socket is not None
-        if self.socket is not None and self.socket is not self._registered:
-            self.socket.close(linger=0)
+        self._forget()
         self.socket = self._context.socket(zmq.DEALER)
         self.socket.setsockopt(zmq.SNDHWM, 0)
         self.socket.setsockopt(zmq.LINGER, 2000)
@@ -70,15 +69,25 @@ class ReducerLink:
         if settled:
             self.settle(settled)
 
+    def _forget(self) -> None:
+        """End the connection at once.
+
+        A connection to a process that died connects to the next one by itself, and would say who it is there behind the
+        new connection: that process would then answer to, and listen to, one that is no more.
+        """
+        if self.socket is None:
+            return
+        if self._poller is not None:
+            self._poller.unregister(self.socket)
+            self._poller = None
+        self.socket.close(linger=0)
+        self.socket = None
+
     def register(self, poller: zmq.Poller) -> None:
         """Let a poller wait for the newest connection, if it does not yet."""
-        if self.socket is None or self.socket is self._registered:
-            return
-        if self._registered is not None:
-            poller.unregister(self._registered)
-            self._registered.close(linger=0)
-        poller.register(self.socket, zmq.POLLIN)
-        self._registered = self.socket
+        if self.socket is not None and self._poller is None:
+            poller.register(self.socket, zmq.POLLIN)
+            self._poller = poller
 
     def receive(self) -> Iterator[bytes]:
         """Yield the messages that are there."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,6 +24,7 @@ _STATEMENT_S = 60
 _ALONE_S = 50
 _RECYCLE_S = 1800
 _FILE_MODE = 0o660
+_POOL = "glimt"
 _READING = "glimt_reading"
 # What MariaDB says when the row is wrong and would be wrong at any other time; everything else may pass.
 _WRONG_ROW = frozenset({1048, 1062, 1216, 1217, 1264, 1265, 1292, 1364, 1366, 1406, 1451, 1452, 4025})
@@ -207,6 +209,9 @@ def _mariadb_engine(target: sa.URL, **options: Any) -> sa.Engine:
         import pymysql  # noqa: F401
     except ImportError:
         raise UsageError("MariaDB needs PyMySQL: install glimt[services]") from None
+    # A connection that dies while it is given back is told with a traceback; who uses the database says it in a line.
+    for kind in ("QueuePool", "NullPool"):
+        logging.getLogger(f"sqlalchemy.pool.impl.{kind}.{_POOL}").setLevel(logging.CRITICAL)
     limits = {"connect_timeout": _CONNECT_S, "read_timeout": _STATEMENT_S, "write_timeout": _STATEMENT_S}
     return sa.create_engine(
         target.update_query_dict({"charset": "utf8mb4"}),
@@ -214,6 +219,7 @@ def _mariadb_engine(target: sa.URL, **options: Any) -> sa.Engine:
         isolation_level="READ COMMITTED",  # no locks on gaps between rows, for which upserts wait on each other
         pool_pre_ping=True,
         pool_recycle=_RECYCLE_S,
+        pool_logging_name=_POOL,
         **options,
     )
 

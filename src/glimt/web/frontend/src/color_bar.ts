@@ -10,7 +10,9 @@ const MARGIN = 0.12;
 
 export class ColorBar {
   readonly root: HTMLElement;
-  table: Uint32Array;
+  private readonly maps: HTMLSelectElement;
+  private readonly isLog: HTMLLabelElement;
+  private readonly tables = new Map<string, Uint32Array>();
   private readonly bar = el("canvas", { class: "colors", title: "pull the limits; double-click: automatic" });
   private readonly low = this.limitBox("lower limit", 0);
   private readonly high = this.limitBox("upper limit", 1);
@@ -20,22 +22,26 @@ export class ColorBar {
   private invalid: number | null = null;
   private held: Limits | null = null;
 
-  constructor(private readonly settings: Record<string, unknown>, private readonly changed: (byUser: boolean) => void) {
-    this.table = colorTable(this.mapName);
+  /** `published` says what the image's attributes give where the user has chosen nothing. */
+  constructor(private readonly settings: Record<string, unknown>, private readonly published: (key: string) => unknown,
+    private readonly changed: (byUser: boolean) => void) {
+    this.maps = choice("color map", COLOR_MAPS, this.mapName, (name) => this.set("colors", name));
+    this.isLog = toggle("log", this.limits.log, (on) => this.set("log", on));
     this.automatic = toggle("auto", this.isAutomatic, (on) => this.fix(on ? null : this.shown));
-    this.root = el("div", { class: "color-bar" }, this.low, this.bar, this.high, this.automatic,
-      toggle("log", this.limits.log, (on) => this.set("log", on)),
-      choice("color map", COLOR_MAPS, this.mapName, (name) => {
-        this.table = colorTable(name);
-        this.set("colors", name);
-      }));
+    this.root = el("div", { class: "color-bar" }, this.low, this.bar, this.high, this.automatic, this.isLog, this.maps);
     this.bar.addEventListener("pointerdown", (event) => this.pull(event));
     this.bar.addEventListener("dblclick", () => this.fix(null));
   }
 
   get limits(): Limits {
     const [low, high] = this.shown ?? (this.settings["limits"] as [number, number] | undefined) ?? [0, 1];
-    return { low, high, log: Boolean(this.settings["log"]) };
+    return { low, high, log: Boolean(this.settings["log"] ?? this.published("log")) };
+  }
+
+  get table(): Uint32Array {
+    const name = this.mapName;
+    if (!this.tables.has(name)) this.tables.set(name, colorTable(name));
+    return this.tables.get(name)!;
   }
 
   /** Take new pixels; moves automatic limits if they are off. */
@@ -52,7 +58,9 @@ export class ColorBar {
       if (document.activeElement !== box) box.value = short(value, 4).replace("\u2009", "");
     }
     (this.automatic.firstChild as HTMLInputElement).checked = this.isAutomatic;
-    const width = this.bar.clientWidth, height = this.bar.clientHeight;
+    (this.isLog.firstChild as HTMLInputElement).checked = this.limits.log;
+    if (document.activeElement !== this.maps) this.maps.value = this.mapName;
+    const width = this.bar.clientWidth, height = this.bar.clientHeight, table = this.table;
     if (!width) return;
     Object.assign(this.bar, { width, height });
     const context = this.bar.getContext("2d")!;
@@ -61,7 +69,7 @@ export class ColorBar {
     const most = Math.log1p(Math.max(...counts, 1));
     for (let x = 0; x < width; x++) {
       const place = fraction(valueAt(x / width, span), this.limits) * 255;
-      const color = this.table[Math.min(Math.max(Math.round(place), 0), 255)]!;
+      const color = table[Math.min(Math.max(Math.round(place), 0), 255)]!;
       context.fillStyle = `rgb(${color & 255} ${(color >> 8) & 255} ${(color >> 16) & 255})`;
       context.fillRect(x, height - 7, 1, 7);
       context.fillStyle = cssColor("--dim");
@@ -73,7 +81,8 @@ export class ColorBar {
   }
 
   private get mapName(): string {
-    return String(this.settings["colors"] ?? "viridis");
+    const name = String(this.settings["colors"] ?? this.published("colors"));
+    return COLOR_MAPS.includes(name) ? name : "viridis";
   }
 
   private get isAutomatic(): boolean {

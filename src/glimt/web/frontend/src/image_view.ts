@@ -46,7 +46,7 @@ export class ImageView implements View {
   constructor(private readonly page: Page, private readonly panel: Panel) {
     this.path = panel.paths[0] ?? "";
     this.layer = new RegionLayer(page, this.path, this.view, () => this.changed());
-    this.bar = new ColorBar(panel.settings, (byUser) => {
+    this.bar = new ColorBar(panel.settings, (key) => page.store.node(this.path)?.attributes?.[key], (byUser) => {
       this.mustPaint = true;
       if (byUser) page.edited();
       this.changed();

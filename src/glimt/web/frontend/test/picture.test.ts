@@ -30,6 +30,10 @@ test("small integers and floats get the same colors", () => {
   assert.notEqual(fromIntegers[7], fromIntegers[8]);
 });
 
+test("an inverted map has the same colors from the other end", () => {
+  assert.deepEqual([...colorTable("viridis inverted")].reverse(), [...colorTable("viridis")]);
+});
+
 test("negative and missing values have their places", () => {
   const out = new Uint32Array(3), table = colorTable("grey");
   paint(Float32Array.from([-5, NaN, 5]), out, { low: -5, high: 5, log: false }, table, null);
