@@ -45,6 +45,7 @@ class StuckWorkers:
         self._ended: set[str] = set()
         self._insisted_at = 0.0
         self._finishing_at = 0.0
+        self._has_named_end = False
 
     @property
     def is_insisted(self) -> bool:
@@ -59,6 +60,7 @@ class StuckWorkers:
         """Forget the scan before."""
         self._named.clear()
         self._insisted_at = self._finishing_at = 0.0
+        self._has_named_end = False
 
     def has_ended(self, slot: str) -> bool:
         """Tell, once, whether the process of a slot that is gone was ended by this."""
@@ -83,6 +85,7 @@ class StuckWorkers:
         self._looked_at = now
         if finishing is not None:
             self._finishing_at = self._finishing_at or now
+            self._name_end(finishing, now)
         for slot, message in dispatch.clock.overdue(REMARK_S).items():
             if (slot, message) not in self._named:
                 self._named.add((slot, message))
@@ -90,6 +93,13 @@ class StuckWorkers:
                 self._remark(f"{slot} is busy with {events} for more than {REMARK_S:.0f} s; a second stop ends it")
         if self.is_insisted:
             self._end_overdue(dispatch, finishing or (), now)
+
+    def _name_end(self, finishing: Collection[str], now: float) -> None:
+        if self._has_named_end or now - self._finishing_at < REMARK_S:
+            return
+        self._has_named_end = True
+        whom = f"finish of {', '.join(sorted(finishing))}; a second stop ends it" if finishing else "the reducer"
+        self._remark(f"the end of the scan waits for {whom}, for more than {REMARK_S:.0f} s now")
 
     def _end_overdue(self, dispatch: ScanDispatch, finishing: Collection[str], now: float) -> None:
         for slot, message in dispatch.clock.overdue(PATIENCE_S).items():
