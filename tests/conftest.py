@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,15 @@ settings.load_profile("glimt")
 
 # A shell that runs the tests in the background makes them deaf to Ctrl-C, and with them every process they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Escape half characters in what was captured: the processes of a parallel run can only send each other UTF-8."""
+    report = yield
+    report.sections = [(name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections]
+    return report
+
 
 _LOG_LEVEL = os.environ.get("LOG_LEVEL")
 _ROOT_LEVEL = logging.getLogger().level
