@@ -194,3 +194,14 @@ def test_curves_of_all_regions_are_one_table_and_those_of_one_region_another(pag
         assert file["n_pixels"][()].tolist() == [2, 2]
     for route, status in (("regions.xlsx", 400), ("regions.csv?ids=none", 404), (f"regions/{ids[0]}.exe", 400)):
         assert page.rest.get(route).status_code == status
+
+
+def test_a_region_has_files_from_the_moment_it_is_made() -> None:
+    with serving() as served:
+        for number in range(30):
+            made = served.rest.post("regions", json=BOX | {"name": f"box {number}"}).json()["region"]["id"]
+            answer = served.rest.get(f"regions/{made}.csv")
+            assert answer.status_code == 200, answer.text
+            assert answer.text.startswith("time_s,event_number,value")
+            columns = served.rest.get("regions.csv").text.splitlines()[0].split(",")
+            assert columns[-1] == f"box {number}"

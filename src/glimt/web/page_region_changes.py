@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from glimt.model.errors import UsageError
+from glimt.pipeline.region_curves import COLUMNS
 from glimt.pipeline.region_table import HEAD, Points, joined_points
 from glimt.web.page_hub import PageHub
 from glimt.web.page_region import region_from
@@ -57,16 +59,21 @@ class RegionChanges:
     def points(self, region_id: str) -> tuple[str, Points]:
         """Return name and points of a region, of the columns `glimt.pipeline.region_curves.COLUMNS`."""
         with self._hub.lock:
-            return self._hub.store.region(region_id).name, self._hub.curves.curves[region_id].series.points.copy()
+            return self._hub.store.region(region_id).name, self._points(region_id)
 
     def curves(self, ids: list[str]) -> tuple[list[str], Points]:
         """Return names of columns and rows of a table of some regions, all if none is named."""
-        store, curves = self._hub.store, self._hub.curves.curves
+        store = self._hub.store
         with self._hub.lock:
             regions = [store.region(region_id) for region_id in ids] or store.regions
-            points = [curves[region.id].series.points[:, :3].copy() for region in regions if region.id in curves]
-            names = [region.name for region in regions if region.id in curves]
+            points = [self._points(region.id)[:, :3] for region in regions]
+            names = [region.name for region in regions]
         return [*HEAD, *names], joined_points(points)
+
+    def _points(self, region_id: str) -> Points:
+        """Return a copy of a region's points: none until the first reading after it was made."""
+        curve = self._hub.curves.curves.get(region_id)
+        return np.empty((0, len(COLUMNS))) if curve is None else curve.series.points.copy()
 
     def _changed(self, who: str) -> dict[str, Any]:
         return {"version": self._hub.store.version, "parameter": self._hub.give_regions(who)}
