@@ -10,27 +10,9 @@ from typing import Any
 from glimt.services.service import ServiceSetup
 from glimt.services.x_ray_centering import XRayCenteringService
 from service_steps import sent
+from set_clock import Clock
 
 Make = Callable[..., XRayCenteringService]
-
-
-class Clock:
-    """The clocks of a service: they go on when the test says so."""
-
-    def __init__(self) -> None:
-        self.now = 1_700_000_000.0
-        self.set_by_s = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def monotonic(self) -> float:
-        return self.now - self.set_by_s
-
-    def set(self, by_s: float) -> None:
-        """Set the clock; no time passes."""
-        self.now += by_s
-        self.set_by_s += by_s
 
 
 @contextmanager

@@ -9,30 +9,11 @@ from typing import Any
 from glimt.services.file_watcher import FileWatcherService
 from glimt.services.service import ServiceSetup
 from service_steps import sent, step_for
+from set_clock import Clock
 
 STREAMS = ("first", "every", "last", "2", "select-2", "every-2", "timeout", "error", "any", "finally")
 OUTPUT = {name: number for number, name in enumerate(STREAMS, 10)}
 NAMES = {number: name for name, number in OUTPUT.items()}
-BEGAN = 1_000_000.0
-
-
-class Clock:
-    """A time that only the test moves."""
-
-    def __init__(self) -> None:
-        self.now = BEGAN
-        self.set_by_s = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def monotonic(self) -> float:
-        return self.now - self.set_by_s - BEGAN
-
-    def set(self, by_s: float) -> None:
-        """Set the clock; no time passes."""
-        self.now += by_s
-        self.set_by_s += by_s
 
 
 class Watch:

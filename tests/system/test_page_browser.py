@@ -15,27 +15,11 @@ from pathlib import Path
 import h5py
 import pytest
 
-from browser import PageRun, Viewer, chromium, screenshot_folder
+from browser import PageRun, Viewer, screenshot_folder
 
 pytest.importorskip("playwright", reason="no Playwright: it is in the development environment")
 
 from playwright.sync_api import Browser, expect
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def run(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageRun]:
-    run = PageRun(tmp_path_factory.mktemp("page"))
-    try:
-        run.start()
-        yield run
-    finally:
-        run.stop()
 
 
 @pytest.fixture

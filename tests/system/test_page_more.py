@@ -6,7 +6,7 @@ import hashlib
 import io
 import random
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from browser import PageRun, Relay, Viewer, chromium, looking, screenshot_folder
+from browser import PageRun, Relay, Viewer, screenshot_folder
 from captures import stins_messages, write_capture
 
 pytest.importorskip("playwright", reason="no Playwright: it is in the development environment")
@@ -57,28 +57,6 @@ class Reducer:
             with self.publish_rlock:
                 self.publish |= {"image": result.payload, "number": result.event_number, "mean": result.payload.mean()}
 """
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def run(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageRun]:
-    run = PageRun(tmp_path_factory.mktemp("page"))
-    try:
-        run.start()
-        yield run
-    finally:
-        run.stop()
-
-
-@pytest.fixture
-def look(browser: Browser, run: PageRun) -> Iterator[Callable[..., Viewer]]:
-    with looking(browser, run) as begin:
-        yield begin
 
 
 def test_page_asks_for_the_token_and_keeps_it_out_of_the_address(browser: Browser, tmp_path: Path) -> None:

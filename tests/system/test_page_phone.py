@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from browser import PageRun, Viewer, chromium, looking, screenshot_folder
+from browser import PageRun, Viewer, screenshot_folder
 
 pytest.importorskip("playwright", reason="no Playwright: it is in the development environment")
 
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True, "device_scale_factor": 2}
 FOCUSABLE = 'button:not(:disabled), a[href], input:not(:disabled), select:not(:disabled), summary, [tabindex="0"]'
@@ -31,28 +31,6 @@ REACHED = """() => {
         && at.checkVisibility({ checkOpacity: true });
     return isSeen ? "" : at.outerHTML.slice(0, 150);
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def run(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageRun]:
-    run = PageRun(tmp_path_factory.mktemp("page"))
-    try:
-        run.start()
-        yield run
-    finally:
-        run.stop()
-
-
-@pytest.fixture
-def look(browser: Browser, run: PageRun) -> Iterator[Callable[..., Viewer]]:
-    with looking(browser, run) as begin:
-        yield begin
 
 
 def path_of(viewer: Viewer, *places: tuple[float, float], steps: int = 8) -> list[tuple[float, float]]:

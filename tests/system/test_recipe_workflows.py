@@ -20,8 +20,8 @@ from glimt.model.recipe_envelope import Envelope, start_recipe
 from glimt.services.recipe_files import SHIPPED_RECIPES, list_recipes
 
 # Untyped, though it says that it is typed.
-workflows: Any = pytest.importorskip("workflows")
-peer: Any = pytest.importorskip("workflows.recipe")
+workflows: Any = pytest.importorskip("workflows", reason="python-workflows is not installed; nothing to compare with")
+peer: Any = pytest.importorskip("workflows.recipe", reason="python-workflows is not installed; nothing to compare with")
 
 PARAMETERS: dict[str, Any] = {
     "a": "A",

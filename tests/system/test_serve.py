@@ -296,8 +296,8 @@ def test_messages_wait_for_a_service_that_is_started_later(site: Site) -> None:
 
 
 def test_recipe_runs_in_one_process_and_tells_every_message(site: Site) -> None:
-    pytest.importorskip("sqlalchemy")
-    pytest.importorskip("ispyb")
+    pytest.importorskip("sqlalchemy", reason="the results database needs the extra `services`")
+    pytest.importorskip("ispyb", reason="the results database needs the extra `services`")
     site.write()
     own = {"1": {"queue": "add", "output": {"result": 2}}, "2": {"queue": "jsonlines"}}
     answers = []

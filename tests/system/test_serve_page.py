@@ -11,13 +11,12 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from browser import Viewer, chromium, screenshot_folder
+from browser import Viewer, screenshot_folder
 from glimt.app.open_broker import open_broker
 from glimt.brokers.broker import Outgoing
 from grid_scan_rig import GLIMT, GridScanSite, grid_scan_site
@@ -39,12 +38,6 @@ COUNT_RED = """path => {
     }
     return { n, x: x / n / screen.width, y: y / n / screen.height, ratio: screen.width / screen.height };
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
 
 
 def page_of(site: GridScanSite) -> str:

@@ -17,7 +17,7 @@ from glimt.compat.workflows_plugin import PluginRunner, is_plugin
 from glimt.model.errors import BrokerError
 
 workflows_recipe = pytest.importorskip("workflows.recipe", reason="workflows is not installed")
-workflows_service = pytest.importorskip("workflows.services.common_service")
+workflows_service = pytest.importorskip("workflows.services.common_service", reason="workflows is not installed")
 
 RECIPE = {
     "1": {"queue": "plugin.in", "parameters": {"factor": "3"}, "output": {"result": [2], "other": 3}},

@@ -19,24 +19,12 @@ from glimt.stores.collections_db_registration import RegisteredCollection, Regis
 from glimt.stores.results_db import ResultsDatabase
 from glimt.stores.results_rows import insert_row, update_row
 from service_steps import plain_step, sent, step_for
+from set_clock import Clock
 
 SIMPLE: dict[str, Any] = {
     "1": {"queue": "my.queue", "parameters": {"file": "{file}", "all": "{$REPLACE:things}"}},
     "start": [[1, ["begin"]]],
 }
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_700_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 class Rig:

@@ -4,21 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from glimt.services.file_watcher_clock import machine
 from hdf5_masters import frames, write_data, write_eiger_series
-from watch_rounds import BEGAN, Clock, Make, watches
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def watch(tmp_path: Path, clock: Clock) -> Make:
-    return watches(tmp_path, clock)
+from set_clock import BEGAN, Clock
+from watch_rounds import Make
 
 
 def test_images_of_links_are_told_with_their_place_in_the_file(tmp_path: Path, watch: Make) -> None:

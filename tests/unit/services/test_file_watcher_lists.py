@@ -4,19 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
-from watch_rounds import BEGAN, Clock, Make, watches
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def watch(tmp_path: Path, clock: Clock) -> Make:
-    return watches(tmp_path, clock)
+from set_clock import BEGAN, Clock
+from watch_rounds import Make
 
 
 def test_list_tells_what_is_there_and_stops_at_a_place_without_name(tmp_path: Path, watch: Make) -> None:

@@ -6,20 +6,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from glimt.services.file_watcher_clock import machine
-from watch_rounds import BEGAN, Clock, Make, make_service, pattern, touch, watches
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def watch(tmp_path: Path, clock: Clock) -> Make:
-    return watches(tmp_path, clock)
+from set_clock import BEGAN, Clock
+from watch_rounds import Make, make_service, pattern, touch
 
 
 def test_pattern_tells_every_stream_in_zocalos_order(tmp_path: Path, watch: Make) -> None:

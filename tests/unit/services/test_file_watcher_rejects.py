@@ -9,17 +9,8 @@ import pytest
 
 from glimt.model.errors import RejectedMessageError, UsageError
 from service_steps import step_for
-from watch_rounds import OUTPUT, Clock, Make, make_service, watches
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def watch(tmp_path: Path, clock: Clock) -> Make:
-    return watches(tmp_path, clock)
+from set_clock import Clock
+from watch_rounds import OUTPUT, Make, make_service
 
 
 @pytest.mark.parametrize(

@@ -5,21 +5,10 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-import pytest
-
 from glimt.services.recipe_log import RecipeLogFilter
 from service_steps import sent, step_for
-from watch_rounds import BEGAN, OUTPUT, Clock, Make, make_service, pattern, touch, watches
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def watch(tmp_path: Path, clock: Clock) -> Make:
-    return watches(tmp_path, clock)
+from set_clock import BEGAN, Clock
+from watch_rounds import OUTPUT, Make, make_service, pattern, touch
 
 
 def test_status_as_zocalo_writes_it_is_continued(tmp_path: Path, watch: Make) -> None:

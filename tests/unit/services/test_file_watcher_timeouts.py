@@ -8,17 +8,8 @@ from typing import Any
 import pytest
 
 from glimt.services.file_watcher_clock import read_stamp
-from watch_rounds import Clock, Make, pattern, touch, watches
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def watch(tmp_path: Path, clock: Clock) -> Make:
-    return watches(tmp_path, clock)
+from set_clock import Clock
+from watch_rounds import Make, pattern, touch
 
 
 def test_nothing_for_the_first_file_times_out_from_the_start(tmp_path: Path, watch: Make, clock: Clock) -> None:

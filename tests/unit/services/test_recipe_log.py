@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from centering_scans import gridinfo, scan_steps
-from centering_service import Clock, services
+from centering_service import services
 from glimt.services.recipe_log import RecipeLogFilter, about_recipe, log_handler
+from set_clock import Clock
 
 HOSTILE = "/x\n11:00:00 ERROR ispyb: erased\x1b[2J\r\u202e\u2028 é"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from centering_scans import (
     image_step,
     scan_steps,
 )
-from centering_service import Clock, Make, results_of, services
+from centering_service import Make, results_of
 from service_steps import sent
 
 MESH = [1, 0, 0, 0, 0, 1, 0, 239, 29, 3, 4, 0, 1, 0, 5, 0, 190, 249, 230, 206, 190, 202, 190, 184, 208, 107]
@@ -34,17 +33,6 @@ MESH += [1, 0, 0, 0, 0, 236, 183, 193, 230]
 
 
 MESH_GRID = gridinfo((7, 5), size_mm=(0.04, 0.04), microns_per_pixel=0.438, offset=(79.9863, 57.0822))
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def make(tmp_path: Path, clock: Clock) -> Iterator[Make]:
-    with services(tmp_path, clock) as make_service:
-        yield make_service
 
 
 def test_snaked_vertical_scan_gives_the_values_of_diamonds_service(make: Make) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,19 +23,9 @@ from centering_scans import (
     image_step,
     scan_steps,
 )
-from centering_service import Clock, Make, identities_of, results_of, services
+from centering_service import Make, identities_of, results_of
 from service_steps import sent
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def make(tmp_path: Path, clock: Clock) -> Iterator[Make]:
-    with services(tmp_path, clock) as make_service:
-        yield make_service
+from set_clock import Clock
 
 
 def test_images_that_never_come_abort_the_scan_once(make: Make, clock: Clock) -> None:

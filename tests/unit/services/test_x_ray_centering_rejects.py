@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from centering_scans import ABORT_STEP, VERTICAL, VERTICAL_GRID, gridinfo, image_step, scan_steps
-from centering_service import Clock, Make, results_of, services
+from centering_service import Make, results_of
 from glimt.brokers.broker import Delivery
 from glimt.model.errors import RejectedMessageError, RetryMessageError, UsageError
 from glimt.model.recipe_envelope import Envelope
@@ -19,17 +18,7 @@ from glimt.services.service import ServiceSetup
 from glimt.services.x_ray_centering import XRayCenteringService
 from glimt.services.x_ray_centering_state import CenteringState
 from service_steps import plain_step, sent
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def make(tmp_path: Path, clock: Clock) -> Iterator[Make]:
-    with services(tmp_path, clock) as make_service:
-        yield make_service
+from set_clock import Clock
 
 
 def test_file_that_cannot_be_written_leaves_the_scan_open_until_it_can(make: Make, tmp_path: Path) -> None:

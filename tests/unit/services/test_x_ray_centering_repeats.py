@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,19 +18,8 @@ from centering_scans import (
     image_step,
     scan_steps,
 )
-from centering_service import Clock, Make, identities_of, results_of, services
+from centering_service import Make, identities_of, results_of
 from service_steps import sent
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def make(tmp_path: Path, clock: Clock) -> Iterator[Make]:
-    with services(tmp_path, clock) as make_service:
-        yield make_service
 
 
 def test_pair_that_is_scanned_again_is_not_mixed_with_the_old_one(make: Make) -> None:
