@@ -126,7 +126,8 @@ def run_live(
         addresses = {stream["name"]: stream["address"] for stream in session.run.report["streams"]}
         rows, columns = demo.shape
         print(f"demo: a {rows} x {columns} detector and an electrometer at {demo.rate_hz:g} Hz", file=sys.stderr)
-        print(f"demo: {demo.n_workers} workers follow a powder ring, region {region}", file=sys.stderr)
+        area = f"rows {region.slow_min} to {region.slow_max - 1}, columns {region.fast_min} to {region.fast_max - 1}"
+        print(f"demo: {demo.n_workers} workers follow a powder ring where it moves, {area}", file=sys.stderr)
         print(f"demo: what is run is in {path}; Ctrl-C ends it", file=sys.stderr)
         print(f"demo: look at it on {session.url}/", file=sys.stderr, flush=True)
         if open_page and sys.stdout.isatty():
